@@ -1,0 +1,110 @@
+package audit
+
+// Kind is a dotted word of the closed list.
+type Kind string
+
+// The kinds of this version.
+const (
+	FlowBegun        Kind = "flow.begun"
+	LoginProved      Kind = "login.proved"
+	LoginSucceeded   Kind = "login.succeeded"
+	LoginFailed      Kind = "login.failed"
+	LoginLocked      Kind = "login.locked"
+	SessionStarted   Kind = "session.started"
+	SessionEnded     Kind = "session.ended"
+	FactorEnrolled   Kind = "factor.enrolled"
+	FactorRemoved    Kind = "factor.removed"
+	PasswordChanged  Kind = "password.changed"
+	AuthorizeRefused Kind = "authorize.refused"
+	CodeIssued       Kind = "code.issued"
+	CodeReplayed     Kind = "code.replayed"
+	TokenIssued      Kind = "token.issued"
+	TokenRefreshed   Kind = "token.refreshed"
+	TokenReplayed    Kind = "token.replayed"
+	TokenRevoked     Kind = "token.revoked"
+	TokenRefused     Kind = "token.refused"
+	UserCreated      Kind = "user.created"
+	UserChanged      Kind = "user.changed"
+	UserDisabled     Kind = "user.disabled"
+	UserEnabled      Kind = "user.enabled"
+	UserUnlocked     Kind = "user.unlocked"
+	LinkIssued       Kind = "link.issued"
+	LinkUsed         Kind = "link.used"
+	GroupCreated     Kind = "group.created"
+	ClientCreated    Kind = "client.created"
+	ClientChanged    Kind = "client.changed"
+	ClientRemoved    Kind = "client.removed"
+	ClientSecretMade Kind = "client.secret_rotated"
+	PolicyChanged    Kind = "policy.changed"
+	KeyCreated       Kind = "key.created"
+	KeyRotated       Kind = "key.rotated"
+	AuditRead        Kind = "audit.read"
+	PersonalRead     Kind = "personal.read"
+	DatabaseMigrated Kind = "database.migrated"
+	ServiceStarted   Kind = "service.started"
+	ServiceStopped   Kind = "service.stopped"
+)
+
+// sentences is the closed list, in the order of the documentation. Nothing writes to it.
+var sentences = [...]struct {
+	kind     Kind
+	sentence string
+}{
+	{FlowBegun, "somebody was asked to sign in"},
+	{LoginProved, "one proof was accepted; more may be needed"},
+	{LoginSucceeded, "a person signed in"},
+	{LoginFailed, "a proof was wrong"},
+	{LoginLocked, "a sign-in was stopped for too many wrong tries"},
+	{SessionStarted, "a browser got a session"},
+	{SessionEnded, "a session ended before its time"},
+	{FactorEnrolled, "a person got a new factor"},
+	{FactorRemoved, "a factor was taken away"},
+	{PasswordChanged, "a password was set"},
+	{AuthorizeRefused, "an application's request for a sign-in was refused"},
+	{CodeIssued, "an application got an authorization code, and with it the claims named"},
+	{CodeReplayed, "an authorization code was used again; all that came of it was revoked"},
+	{TokenIssued, "an application got tokens"},
+	{TokenRefreshed, "an application refreshed its tokens"},
+	{TokenReplayed, "a used refresh token was used again; all that came of it was revoked"},
+	{TokenRevoked, "an application gave its tokens back"},
+	{TokenRefused, "an application's request for tokens was refused"},
+	{UserCreated, "a person was added"},
+	{UserChanged, "a person's details changed"},
+	{UserDisabled, "a person may no longer sign in"},
+	{UserEnabled, "a person may sign in again"},
+	{UserUnlocked, "a person's counters of wrong tries were cleared"},
+	{LinkIssued, "a one-time link was made"},
+	{LinkUsed, "a one-time link was used"},
+	{GroupCreated, "a group was added"},
+	{ClientCreated, "an application was registered"},
+	{ClientChanged, "an application's registration changed"},
+	{ClientRemoved, "an application was removed"},
+	{ClientSecretMade, "an application got a new secret"},
+	{PolicyChanged, "a policy changed"},
+	{KeyCreated, "the keys were made"},
+	{KeyRotated, "a signing key was rotated"},
+	{AuditRead, "somebody read the trail"},
+	{PersonalRead, "somebody read personal data"},
+	{DatabaseMigrated, "the database schema was brought up to date"},
+	{ServiceStarted, "the service started"},
+	{ServiceStopped, "the service stopped"},
+}
+
+// Sentence says in plain words what kind means, or "" for a kind that is not on the list.
+func (k Kind) Sentence() string {
+	for _, s := range sentences {
+		if s.kind == k {
+			return s.sentence
+		}
+	}
+	return ""
+}
+
+// Kinds lists every kind.
+func Kinds() []Kind {
+	kinds := make([]Kind, len(sentences))
+	for i, s := range sentences {
+		kinds[i] = s.kind
+	}
+	return kinds
+}

@@ -1,0 +1,241 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/portvakt/portvakt/internal/client"
+	"github.com/portvakt/portvakt/internal/policy"
+)
+
+// Client is a registered application as it stands in its row. Secret is the MAC of its secret, empty for a public one.
+type Client struct {
+	client.Client
+	Secret  []byte
+	Created time.Time
+	Updated time.Time
+}
+
+// PutClient registers c or replaces its registration. Secret nil keeps the present one.
+func (t *Tx) PutClient(c client.Client, secret []byte) error {
+	body, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	t.do(`insert into clients (id, metadata, secret, created_at, updated_at) values ($1, $2, $3, $4, $4)
+on conflict (id) do update set metadata = $2, updated_at = $4`, string(c.ID), string(body), orEmpty(secret), micros(t.now))
+	if secret != nil {
+		t.do("update clients set secret = $2 where id = $1", string(c.ID), secret)
+	}
+	t.bump()
+	return nil
+}
+
+func orEmpty(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// RemoveClient removes a registration and revokes every grant of it; ErrConflict if there is none.
+func (t *Tx) RemoveClient(id client.ID) {
+	t.must("delete from clients where id = $1", string(id))
+	t.RevokeGrantsOfClient(id)
+	t.bump()
+}
+
+// Clients calls each for every registration, by id.
+func (t *Tx) Clients(each func(Client) error) error {
+	return t.rows(func(s scanner) error {
+		c, err := scanClient(s)
+		if err != nil {
+			return err
+		}
+		return each(c)
+	}, "select metadata, secret, created_at, updated_at from clients order by id")
+}
+
+// ClientByID reads one registration past the cache, or ErrNotFound.
+func (t *Tx) ClientByID(id client.ID) (Client, error) {
+	var c Client
+	found := false
+	err := t.rows(func(s scanner) (err error) {
+		found = true
+		c, err = scanClient(s)
+		return err
+	}, "select metadata, secret, created_at, updated_at from clients where id = $1", string(id))
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	return c, err
+}
+
+func scanClient(s scanner) (Client, error) {
+	var c Client
+	var body string
+	var created, updated int64
+	if err := s.Scan(&body, &c.Secret, &created, &updated); err != nil {
+		return c, err
+	}
+	if err := json.Unmarshal([]byte(body), &c.Client); err != nil {
+		return c, fmt.Errorf("store: a client's registration is damaged: %w", err)
+	}
+	c.Created, c.Updated = instant(created), instant(updated)
+	return c, nil
+}
+
+// PutPolicy stores the policy.
+func (t *Tx) PutPolicy(p policy.Policy) error {
+	body, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	t.do(`insert into policies (name, body, updated_at) values ('policy', $1, $2) on conflict (name) do update set body = $1, updated_at = $2`,
+		string(body), micros(t.now))
+	t.bump()
+	return nil
+}
+
+// Policy reads the policy past the cache; the default if none was set.
+func (t *Tx) Policy() (policy.Policy, error) {
+	var body string
+	err := t.row([]any{&body}, "select body from policies where name = 'policy'")
+	if err == ErrNotFound {
+		return policy.Default(), nil
+	}
+	if err != nil {
+		return policy.Policy{}, err
+	}
+	p := policy.Default()
+	if err := json.Unmarshal([]byte(body), &p); err != nil {
+		return p, fmt.Errorf("store: the policy is damaged: %w", err)
+	}
+	return p, nil
+}
+
+// bump tells every instance that clients or policies changed.
+func (t *Tx) bump() {
+	t.do("update instance set value = cast(cast(value as bigint) + 1 as text) where name = 'revision'")
+}
+
+// cache holds registrations and the policy for as long as the revision in the database stands. The watch reads it each
+// half second; if it could not be read for 5 seconds, nothing is taken from the cache.
+type cache struct {
+	mu       sync.RWMutex
+	clients  map[client.ID]*Client // nil value: known not to exist
+	policy   *policy.Policy
+	revision string
+	seen     time.Time // wall clock of the last look at the revision; zero: there is no watch
+}
+
+const (
+	watchEvery = 500 * time.Millisecond
+	cacheLife  = 5 * time.Second
+	cacheSize  = 4096
+)
+
+func (c *cache) fresh() bool { return time.Since(c.seen) < cacheLife }
+
+// see notes the revision and forgets everything if it is another one.
+func (c *cache) see(revision string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if revision != c.revision || len(c.clients) > cacheSize {
+		c.clients, c.policy, c.revision = map[client.ID]*Client{}, nil, revision
+	}
+	c.seen = time.Now()
+}
+
+// Client gives a registration, or ErrNotFound. It is at most about half a second old.
+func (db *DB) Client(ctx context.Context, id client.ID) (*Client, error) {
+	db.cache.mu.RLock()
+	c, ok := db.cache.clients[id]
+	ok = ok && db.cache.fresh()
+	revision := db.cache.revision
+	db.cache.mu.RUnlock()
+	if !ok {
+		var err error
+		if c, err = db.readClient(ctx, id, revision); err != nil {
+			return nil, err
+		}
+	}
+	if c == nil {
+		return nil, ErrNotFound
+	}
+	return c, nil
+}
+
+func (db *DB) readClient(ctx context.Context, id client.ID, revision string) (*Client, error) {
+	var c *Client
+	err := db.View(ctx, func(t *Tx) error {
+		got, err := t.ClientByID(id)
+		if err == ErrNotFound {
+			return nil
+		}
+		c = &got
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	db.cache.mu.Lock()
+	defer db.cache.mu.Unlock()
+	if db.cache.clients != nil && db.cache.revision == revision && len(db.cache.clients) <= cacheSize {
+		db.cache.clients[id] = c
+	}
+	return c, nil
+}
+
+// Policy gives the policy in force. It is at most about half a second old.
+func (db *DB) Policy(ctx context.Context) (policy.Policy, error) {
+	db.cache.mu.RLock()
+	p, ok, revision := db.cache.policy, db.cache.fresh(), db.cache.revision
+	db.cache.mu.RUnlock()
+	if p != nil && ok {
+		return *p, nil
+	}
+	var read policy.Policy
+	err := db.View(ctx, func(t *Tx) (err error) {
+		read, err = t.Policy()
+		return err
+	})
+	if err != nil {
+		return read, err
+	}
+	db.cache.mu.Lock()
+	defer db.cache.mu.Unlock()
+	if db.cache.clients != nil && db.cache.revision == revision {
+		db.cache.policy = &read
+	}
+	return read, nil
+}
+
+// Watch keeps the cache true until Close. Without it nothing is cached.
+func (db *DB) Watch() {
+	look := func() {
+		var revision string
+		err := db.View(context.Background(), func(t *Tx) error {
+			return t.row([]any{&revision}, "select value from instance where name = 'revision'")
+		})
+		if err == nil {
+			db.cache.see(revision)
+		}
+	}
+	look()
+	db.stopped.Go(func() {
+		tick := time.NewTicker(watchEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				look()
+			case <-db.stop:
+				return
+			}
+		}
+	})
+}

@@ -1,0 +1,89 @@
+package store
+
+import (
+	"database/sql"
+	"time"
+
+	"github.com/portvakt/portvakt/internal/client"
+	"github.com/portvakt/portvakt/internal/user"
+)
+
+// Grant is one token family: all that came, or can come, of one authorization. Its code, its refresh tokens of every
+// generation and its access tokens name it on the wire and need no rows of their own.
+type Grant struct {
+	ID        string
+	Client    client.ID
+	User      user.ID        // empty: the client's own (client_credentials)
+	Session   user.SessionID // empty with User
+	Data      string         // opaque: the frozen request, written once
+	CodeUntil time.Time      // zero: there was no code
+	CodeUsed  time.Time
+	Gen       int64 // generation of the live refresh token; 0: none
+	Rotated   time.Time
+	Expires   time.Time // end of the family
+	Revoked   time.Time
+	Created   time.Time
+
+	Person       *Person // with User, unless the person is gone
+	SessionEnded bool    // with Session: it was ended, or is gone
+}
+
+// CreateGrant stores g.
+func (t *Tx) CreateGrant(g Grant) {
+	t.do(`insert into grants (id, client_id, user_id, session_id, data, code_until, code_used_at, gen, rotated_at, expires_at, revoked_at, created_at)
+values ($1, $2, $3, $4, $5, $6, 0, 0, 0, $7, 0, $8)`, g.ID, string(g.Client), nullable(string(g.User)), nullable(string(g.Session)), g.Data,
+		micros(g.CodeUntil), micros(g.Expires), micros(t.now))
+}
+
+func nullable(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
+
+// GrantByID reads a grant, its person and whether its session was ended, in one trip.
+func (t *Tx) GrantByID(id string) (Grant, error) {
+	var g Grant
+	var cid string
+	var uid, sid, alive sql.NullString
+	var until, used, rotated, expires, revoked, created int64
+	var p personScan
+	err := t.row(append([]any{&g.ID, &cid, &uid, &sid, &g.Data, &until, &used, &g.Gen, &rotated, &expires, &revoked, &created, &alive}, p.dest()...),
+		`select g.id, g.client_id, g.user_id, g.session_id, g.data, g.code_until, g.code_used_at, g.gen, g.rotated_at, g.expires_at, g.revoked_at,
+  g.created_at, s.id, `+personColumns+`
+from grants g left join sessions s on s.id = g.session_id and s.ended_at = 0
+left join users u on u.id = g.user_id left join factors f on f.user_id = u.id and f.kind = 'totp'
+where g.id = $1`, id)
+	if err != nil {
+		return g, err
+	}
+	g.Client, g.User, g.Session = client.ID(cid), user.ID(uid.String), user.SessionID(sid.String)
+	g.CodeUntil, g.CodeUsed, g.Rotated, g.Expires = instant(until), instant(used), instant(rotated), instant(expires)
+	g.Revoked, g.Created, g.SessionEnded = instant(revoked), instant(created), sid.Valid && !alive.Valid
+	g.Person, err = p.person(t)
+	return g, err
+}
+
+// RedeemCode uses the code of a grant: it must be unused, in time and not revoked (ErrConflict). The family then lives
+// until expires; gen is 1 if a refresh token comes of it, else 0.
+func (t *Tx) RedeemCode(id string, gen int64, expires time.Time) {
+	t.must(`update grants set code_used_at = $2, gen = $3, expires_at = $4
+where id = $1 and code_used_at = 0 and revoked_at = 0 and code_until > $2`, id, micros(t.now), gen, micros(expires))
+}
+
+// RotateRefresh makes the generation after gen the live one: gen must still be live, unexpired and not revoked (ErrConflict).
+func (t *Tx) RotateRefresh(id string, gen int64, expires time.Time) {
+	t.must(`update grants set gen = gen + 1, rotated_at = $3, expires_at = $4
+where id = $1 and gen = $2 and revoked_at = 0 and expires_at > $3`, id, gen, micros(t.now), micros(expires))
+}
+
+// RevokeGrant ends a family. False if it was revoked already.
+func (t *Tx) RevokeGrant(id string) (bool, error) {
+	var got string
+	err := t.row([]any{&got}, "update grants set revoked_at = $2 where id = $1 and revoked_at = 0 returning id", id, micros(t.now))
+	if err == ErrNotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// RevokeGrantsOfClient ends every family of a client.
+func (t *Tx) RevokeGrantsOfClient(id client.ID) {
+	t.do("update grants set revoked_at = $2 where client_id = $1 and revoked_at = 0", string(id), micros(t.now))
+}

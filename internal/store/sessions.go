@@ -1,0 +1,152 @@
+package store
+
+import (
+	"time"
+
+	"github.com/portvakt/portvakt/internal/user"
+)
+
+// CreateSession stores s under the hash of the token that its browser holds.
+func (t *Tx) CreateSession(s user.Session, token []byte) error {
+	personal, err := t.seal(s.User, "session", []byte(t.origin.IP+"\n"+t.origin.Agent))
+	if err != nil {
+		return err
+	}
+	t.do(`insert into sessions (id, token, user_id, proved, personal, auth_time, created_at, seen_at, expires_at, ended_at)
+values ($1, $2, $3, $4, $5, $6, $7, $7, $8, 0)`, string(s.ID), token, string(s.User), list(methods(s.Proved)), personal,
+		micros(s.AuthTime), micros(t.now), micros(s.ExpiresAt))
+	return nil
+}
+
+// RenewSession gives a live session a new token and new proofs, as every new proof must (the old token is dead at once).
+// ErrConflict if it was ended meanwhile.
+func (t *Tx) RenewSession(s user.Session, token []byte) {
+	t.must(`update sessions set token = $2, proved = $3, auth_time = $4, seen_at = $5, expires_at = $6 where id = $1 and ended_at = 0`,
+		string(s.ID), token, list(methods(s.Proved)), micros(s.AuthTime), micros(t.now), micros(s.ExpiresAt))
+}
+
+// TouchSession notes that a session is in use.
+func (t *Tx) TouchSession(id user.SessionID) {
+	t.do("update sessions set seen_at = $2 where id = $1 and seen_at < $2", string(id), micros(t.now))
+}
+
+const sessionColumns = "s.id, s.user_id, s.proved, s.auth_time, s.created_at, s.seen_at, s.expires_at, s.ended_at"
+
+type sessionScan struct {
+	id, user, proved                    string
+	auth, created, seen, expires, ended int64
+}
+
+func (s *sessionScan) dest() []any {
+	return []any{&s.id, &s.user, &s.proved, &s.auth, &s.created, &s.seen, &s.expires, &s.ended}
+}
+
+// session leaves IdleUntil at ExpiresAt: how long idle may last is policy, which the reader knows.
+func (s *sessionScan) session() (user.Session, error) {
+	proved, err := words(s.proved)
+	out := user.Session{ID: user.SessionID(s.id), User: user.ID(s.user), AuthTime: instant(s.auth), CreatedAt: instant(s.created),
+		SeenAt: instant(s.seen), ExpiresAt: instant(s.expires), IdleUntil: instant(s.expires), EndedAt: instant(s.ended)}
+	for _, m := range proved {
+		out.Proved = append(out.Proved, user.Method(m))
+	}
+	return out, err
+}
+
+// SessionByToken gives the session whose token hashes to token, and its person. ErrNotFound if there is none; whether it
+// still counts is for the caller to see.
+func (t *Tx) SessionByToken(token []byte) (user.Session, *Person, error) {
+	var s sessionScan
+	var p personScan
+	err := t.row(append(s.dest(), p.dest()...), "select "+sessionColumns+", "+personColumns+
+		" from sessions s join users u on u.id = s.user_id left join factors f on f.user_id = u.id and f.kind = 'totp' where s.token = $1", token)
+	if err != nil {
+		return user.Session{}, nil, err
+	}
+	session, err := s.session()
+	if err != nil {
+		return session, nil, err
+	}
+	person, err := p.person(t)
+	return session, person, err
+}
+
+// SessionsOf lists a person's sessions that nobody ended and that have not expired, newest first.
+func (t *Tx) SessionsOf(id user.ID) ([]user.Session, error) {
+	var all []user.Session
+	err := t.rows(func(row scanner) error {
+		var s sessionScan
+		if err := row.Scan(s.dest()...); err != nil {
+			return err
+		}
+		session, err := s.session()
+		all = append(all, session)
+		return err
+	}, "select "+sessionColumns+" from sessions s where s.user_id = $1 and s.ended_at = 0 and s.expires_at > $2 order by s.created_at desc",
+		string(id), micros(t.now))
+	return all, err
+}
+
+// EndSession ends one session and every grant that came of it. False if it was over already.
+func (t *Tx) EndSession(id user.SessionID) (bool, error) {
+	t.do("update grants set revoked_at = $2 where session_id = $1 and revoked_at = 0", string(id), micros(t.now))
+	var got string
+	err := t.row([]any{&got}, "update sessions set ended_at = $2 where id = $1 and ended_at = 0 returning id", string(id), micros(t.now))
+	if err == ErrNotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// EndSessionsOf ends every session of a person but keep, and every grant of the ended ones; it gives the ended ids. With
+// keep empty, grants that belong to no session go as well.
+func (t *Tx) EndSessionsOf(id user.ID, keep user.SessionID) ([]user.SessionID, error) {
+	t.do("update grants set revoked_at = $3 where user_id = $1 and revoked_at = 0 and ($2 = '' or session_id is null or session_id <> $2)",
+		string(id), string(keep), micros(t.now))
+	var ended []user.SessionID
+	err := t.rows(func(s scanner) error {
+		var one string
+		err := s.Scan(&one)
+		ended = append(ended, user.SessionID(one))
+		return err
+	}, "update sessions set ended_at = $3 where user_id = $1 and id <> $2 and ended_at = 0 and expires_at > $3 returning id",
+		string(id), string(keep), micros(t.now))
+	return ended, err
+}
+
+func methods(proved []user.Method) []string {
+	out := make([]string, len(proved))
+	for i, m := range proved {
+		out[i] = string(m)
+	}
+	return out
+}
+
+// CreateLink stores a one-time link under the hash of its token.
+func (t *Tx) CreateLink(token []byte, kind string, id user.ID, life time.Duration) {
+	t.do("insert into links (token, kind, user_id, created_at, expires_at, used_at) values ($1, $2, $3, $4, $5, 0)",
+		token, kind, string(id), micros(t.now), micros(t.now.Add(life)))
+}
+
+// Link is a one-time link that still works.
+type Link struct {
+	Kind   string
+	Person user.ID // empty for the set-up of the first administrator
+}
+
+// LinkByToken gives the link if it is unused and in time, else ErrNotFound.
+func (t *Tx) LinkByToken(token []byte) (Link, error) {
+	var l Link
+	err := t.row([]any{&l.Kind, (*string)(&l.Person)}, "select kind, user_id from links where token = $1 and used_at = 0 and expires_at > $2",
+		token, micros(t.now))
+	return l, err
+}
+
+// UseLink spends a link; it must be unused and in time (ErrConflict).
+func (t *Tx) UseLink(token []byte) {
+	t.must("update links set used_at = $2 where token = $1 and used_at = 0 and expires_at > $2", token, micros(t.now))
+}
+
+// DropLinks makes every unused link of this kind for this person worthless.
+func (t *Tx) DropLinks(kind string, id user.ID) {
+	t.do("delete from links where kind = $1 and user_id = $2 and used_at = 0", kind, string(id))
+}

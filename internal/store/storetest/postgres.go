@@ -1,0 +1,205 @@
+// Package storetest gives tests real databases: a scratch Postgres of their own on loopback, SQLite files, and the
+// conformance suite that both engines must pass.
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// server is the one scratch Postgres of a test process.
+type server struct {
+	once sync.Once
+	err  error
+	dir  string
+	port int
+	cmd  *exec.Cmd
+	made atomic.Int64
+}
+
+var scratch server
+
+// Main runs the tests of a package that uses Postgres and stops the scratch server afterwards.
+func Main(m *testing.M) {
+	code := m.Run()
+	scratch.stop()
+	os.Exit(code)
+}
+
+// Postgres gives the address of an empty database on the scratch server.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	scratch.once.Do(func() { scratch.err = scratch.start() })
+	if scratch.err != nil {
+		t.Fatalf("a scratch Postgres is needed: %v", scratch.err)
+	}
+	name := fmt.Sprintf("t%d", scratch.made.Add(1))
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, scratch.url("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, "create database "+name); err != nil {
+		t.Fatal(err)
+	}
+	return scratch.url(name)
+}
+
+// SQLite gives the address of a database file that does not exist yet.
+func SQLite(t testing.TB) string {
+	t.Helper()
+	return "sqlite:" + filepath.Join(t.TempDir(), "portvakt.db")
+}
+
+// Engines names both engines with a maker of empty databases.
+func Engines() []Engine {
+	return []Engine{{"sqlite", SQLite}, {"postgres", Postgres}}
+}
+
+// Engine is one of the two.
+type Engine struct {
+	Name string
+	New  func(testing.TB) string
+}
+
+func (s *server) url(db string) string {
+	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", s.port, db)
+}
+
+// Stop pauses and Continue resumes the scratch server, as an outage that answers nothing.
+func Stop()     { scratch.signal(syscall.SIGSTOP) }
+func Continue() { scratch.signal(syscall.SIGCONT) }
+
+// signal reaches the server and its backends, which share its process group.
+func (s *server) signal(sig syscall.Signal) {
+	if s.cmd != nil {
+		_ = syscall.Kill(-s.cmd.Process.Pid, sig)
+	}
+}
+
+func (s *server) start() error {
+	bin, err := binDir()
+	if err != nil {
+		return err
+	}
+	if s.dir, err = os.MkdirTemp("", "portvakt-pg-"); err != nil {
+		return err
+	}
+	cred, err := s.credential()
+	if err != nil {
+		return err
+	}
+	run := func(name string, args ...string) *exec.Cmd {
+		cmd := exec.Command(filepath.Join(bin, name), args...)
+		cmd.Dir = s.dir
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred, Setpgid: true, Pdeathsig: syscall.SIGKILL}
+		return cmd
+	}
+	data := filepath.Join(s.dir, "data")
+	if out, err := run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync").CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	if s.port, err = freePort(); err != nil {
+		return err
+	}
+	s.cmd = run("postgres", "-D", data, "-k", s.dir, "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1",
+		"-c", "max_connections=300", "-c", "shared_buffers=64MB")
+	log, err := os.Create(filepath.Join(s.dir, "log"))
+	if err != nil {
+		return err
+	}
+	s.cmd.Stdout, s.cmd.Stderr = log, log
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	return s.wait()
+}
+
+// wait returns when the server answers.
+func (s *server) wait() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, s.url("postgres"))
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			text, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+			return fmt.Errorf("postgres did not start: %w\n%s", err, text)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// credential is who runs the server: Postgres refuses root.
+func (s *server) credential() (*syscall.Credential, error) {
+	if os.Getuid() != 0 {
+		return nil, nil
+	}
+	who, err := user.Lookup("postgres")
+	if err != nil {
+		if who, err = user.Lookup("nobody"); err != nil {
+			return nil, err
+		}
+	}
+	uid, err := strconv.Atoi(who.Uid)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.Atoi(who.Gid)
+	if err != nil {
+		return nil, err
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, os.Chown(s.dir, uid, gid)
+}
+
+func (s *server) stop() {
+	if s.cmd != nil {
+		s.signal(syscall.SIGCONT)
+		_ = s.cmd.Process.Signal(syscall.SIGQUIT)
+		_ = s.cmd.Wait()
+	}
+	if s.dir != "" {
+		_ = os.RemoveAll(s.dir)
+	}
+}
+
+// binDir finds the newest installed server.
+func binDir() (string, error) {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if len(found) > 0 {
+		slices.SortFunc(found, func(a, b string) int { return len(a) - len(b) })
+		return filepath.Dir(found[len(found)-1]), nil
+	}
+	path, err := exec.LookPath("initdb")
+	if err != nil {
+		return "", fmt.Errorf("there is no initdb; install Postgres: apt-get install -y postgresql")
+	}
+	return filepath.Dir(path), nil
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}

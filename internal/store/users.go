@@ -1,0 +1,220 @@
+package store
+
+import (
+	"database/sql"
+	"time"
+
+	"github.com/portvakt/portvakt/internal/user"
+)
+
+// Person is a user with what sign-in needs to check a proof. Password and TOTP are empty where there are none.
+type Person struct {
+	user.User
+	Password        string // PHC string
+	PasswordChanged time.Time
+	TOTP            string // otpauth URI, opened
+	TOTPStep        int64  // the last step that was used
+	key             []byte
+}
+
+// HasTOTP reports whether the person has a soft token.
+func (p *Person) HasTOTP() bool { return p != nil && p.TOTP != "" }
+
+// personColumns are read by personScan in this order; the tables are users u left join factors f.
+const (
+	personColumns = `u.id, u.username, u.name, u.email, u.phone, u.locale, u.groups, u.roles, u.password, u.password_changed_at,
+  u.sealing_key, u.created_at, u.disabled_at, f.secret, f.last_step`
+	personTables = `users u left join factors f on f.user_id = u.id and f.kind = 'totp'`
+	byLogin      = `(select id from users where username_key = $1 or email_key = $1 order by case when username_key = $1 then 0 else 1 end limit 1)`
+)
+
+// personScan receives the columns of a person, who may be absent from an outer join.
+type personScan struct {
+	id, username, name, email, locale, groups, roles, password sql.NullString
+	changed, created, disabled, step                           sql.NullInt64
+	phone, key, secret                                         []byte
+}
+
+func (p *personScan) dest() []any {
+	return []any{&p.id, &p.username, &p.name, &p.email, &p.phone, &p.locale, &p.groups, &p.roles, &p.password, &p.changed,
+		&p.key, &p.created, &p.disabled, &p.secret, &p.step}
+}
+
+func (p *personScan) person(t *Tx) (*Person, error) {
+	if !p.id.Valid {
+		return nil, nil
+	}
+	id := user.ID(p.id.String)
+	t.db.keys.put(id, p.key)
+	groups, err := words(p.groups.String)
+	if err != nil {
+		return nil, err
+	}
+	roles, err := words(p.roles.String)
+	if err != nil {
+		return nil, err
+	}
+	phone, err := t.unseal(p.key, "phone", p.phone)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := t.unseal(p.key, "totp", p.secret)
+	if err != nil {
+		return nil, err
+	}
+	return &Person{
+		User: user.User{ID: id, Username: p.username.String, Name: p.name.String, Email: p.email.String, Phone: string(phone),
+			Locale: p.locale.String, Groups: groups, Roles: roles, CreatedAt: instant(p.created.Int64), DisabledAt: instant(p.disabled.Int64)},
+		Password: p.password.String, PasswordChanged: instant(p.changed.Int64), TOTP: string(secret), TOTPStep: p.step.Int64, key: p.key,
+	}, nil
+}
+
+func (t *Tx) person(where string, args ...any) (*Person, error) {
+	var p personScan
+	if err := t.row(p.dest(), "select "+personColumns+" from "+personTables+" where "+where, args...); err != nil {
+		if err == ErrNotFound {
+			err = user.ErrNotFound
+		}
+		return nil, err
+	}
+	return p.person(t)
+}
+
+// PersonByID gives one person, or user.ErrNotFound.
+func (t *Tx) PersonByID(id user.ID) (*Person, error) { return t.person("u.id = $1", string(id)) }
+
+// PersonByName gives the person with this user name, or user.ErrNotFound.
+func (t *Tx) PersonByName(username string) (*Person, error) {
+	return t.person("u.username_key = $1", user.Fold(username))
+}
+
+// Persons calls each for every person, by user name.
+func (t *Tx) Persons(each func(*Person) error) error {
+	return t.rows(func(s scanner) error {
+		var scan personScan
+		if err := s.Scan(scan.dest()...); err != nil {
+			return err
+		}
+		p, err := scan.person(t)
+		if err != nil {
+			return err
+		}
+		return each(p)
+	}, "select "+personColumns+" from "+personTables+" order by u.username_key")
+}
+
+// AnyUser reports whether there is anybody at all.
+func (t *Tx) AnyUser() (bool, error) {
+	var id string
+	err := t.row([]any{&id}, "select id from users limit 1")
+	if err == ErrNotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// CreateUser adds u with a key of their own. ErrTaken (at flush) if the user name or mail address is in use.
+func (t *Tx) CreateUser(u user.User, password string) error {
+	key, err := t.db.sealer.NewKey()
+	if err != nil {
+		return err
+	}
+	t.db.keys.put(u.ID, key)
+	phone, err := t.seal(u.ID, "phone", []byte(u.Phone))
+	if err != nil {
+		return err
+	}
+	changed := int64(0)
+	if password != "" {
+		changed = micros(t.now)
+	}
+	t.do(`insert into users (id, username, username_key, name, email, email_key, phone, locale, groups, roles, password,
+  password_changed_at, sealing_key, created_at, disabled_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0)`,
+		string(u.ID), u.Username, user.Fold(u.Username), u.Name, u.Email, user.Fold(u.Email), phone, u.Locale, list(u.Groups),
+		list(u.Roles), password, changed, key, micros(t.now))
+	return nil
+}
+
+// UpdateUser writes a person's details; identity, password and state stay.
+func (t *Tx) UpdateUser(u user.User) error {
+	phone, err := t.seal(u.ID, "phone", []byte(u.Phone))
+	if err != nil {
+		return err
+	}
+	t.must(`update users set name = $2, email = $3, email_key = $4, phone = $5, locale = $6, groups = $7, roles = $8 where id = $1`,
+		string(u.ID), u.Name, u.Email, user.Fold(u.Email), phone, u.Locale, list(u.Groups), list(u.Roles))
+	return nil
+}
+
+// SetPassword stores a new PHC string. Where was is not empty it must still be the present one, so that two changes at
+// once do not both win.
+func (t *Tx) SetPassword(id user.ID, was, phc string) {
+	t.must(`update users set password = $3, password_changed_at = $4 where id = $1 and ($2 = '' or password = $2)`,
+		string(id), was, phc, micros(t.now))
+}
+
+// Rehash replaces a PHC string by one of stronger parameters for the same password, if nobody was faster.
+func (t *Tx) Rehash(id user.ID, was, phc string) {
+	t.do(`update users set password = $3 where id = $1 and password = $2`, string(id), was, phc)
+}
+
+// SetDisabled forbids or allows a person to sign in; ErrConflict if that was so already.
+func (t *Tx) SetDisabled(id user.ID, disabled bool) {
+	at := int64(0)
+	if disabled {
+		at = micros(t.now)
+	}
+	t.must(`update users set disabled_at = $2 where id = $1 and (disabled_at = 0) <> ($2 = 0)`, string(id), at)
+}
+
+// PutTOTP gives a person a soft token in place of any other. step is the last step that counts as used.
+func (t *Tx) PutTOTP(id user.ID, uri string, step int64) error {
+	secret, err := t.seal(id, "totp", []byte(uri))
+	if err != nil {
+		return err
+	}
+	t.do(`insert into factors (id, user_id, kind, secret, last_step, created_at) values ($1, $2, 'totp', $3, $4, $5)
+on conflict (user_id, kind) do update set id = $1, secret = $3, last_step = $4, created_at = $5`,
+		NewID(t.now), string(id), secret, step, micros(t.now))
+	return nil
+}
+
+// AddTOTP is PutTOTP for a person who has none: ErrTaken (at flush) if another enrolment was faster.
+func (t *Tx) AddTOTP(id user.ID, uri string, step int64) error {
+	secret, err := t.seal(id, "totp", []byte(uri))
+	if err != nil {
+		return err
+	}
+	t.do(`insert into factors (id, user_id, kind, secret, last_step, created_at) values ($1, $2, 'totp', $3, $4, $5)`,
+		NewID(t.now), string(id), secret, step, micros(t.now))
+	return nil
+}
+
+// UseTOTPStep marks step as used; false if it, or a later one, was used before (RFC 6238 §5.2).
+func (t *Tx) UseTOTPStep(id user.ID, step int64) (bool, error) {
+	var got int64
+	err := t.row([]any{&got}, `update factors set last_step = $2 where user_id = $1 and kind = 'totp' and last_step < $2 returning last_step`,
+		string(id), step)
+	if err == ErrNotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// RemoveFactors takes away every second factor of a person.
+func (t *Tx) RemoveFactors(id user.ID) { t.do("delete from factors where user_id = $1", string(id)) }
+
+// AddGroup makes a group; ErrTaken (at flush) if it exists.
+func (t *Tx) AddGroup(name string) { t.do("insert into groups (name) values ($1)", name) }
+
+// Groups lists the groups.
+func (t *Tx) Groups() ([]string, error) {
+	var names []string
+	err := t.rows(func(s scanner) error {
+		var name string
+		err := s.Scan(&name)
+		names = append(names, name)
+		return err
+	}, "select name from groups order by name")
+	return names, err
+}

@@ -1,0 +1,148 @@
+-- Times are microseconds UTC (0: never), ids are text, JSON is text that the database does not look into.
+
+create table instance (
+  name  text primary key,
+  value text not null
+);
+insert into instance (name, value) values ('revision', '1');
+
+create table groups (
+  name text primary key
+);
+
+create table users (
+  id                  text primary key,
+  username            text not null,
+  username_key        text not null unique,
+  name                text not null,
+  email               text not null,
+  email_key           text not null,
+  phone               bytea not null,
+  locale              text not null,
+  groups              text not null,
+  roles               text not null,
+  password            text not null,
+  password_changed_at bigint not null,
+  sealing_key         bytea not null,
+  created_at          bigint not null,
+  disabled_at         bigint not null
+);
+create unique index users_email on users (email_key) where email_key <> '';
+
+create table factors (
+  id         text primary key,
+  user_id    text not null references users (id) on delete cascade,
+  kind       text not null,
+  secret     bytea not null,
+  last_step  bigint not null,
+  created_at bigint not null
+);
+create unique index factors_user_kind on factors (user_id, kind);
+
+create table flows (
+  id         text primary key,
+  version    bigint not null,
+  browser    bytea not null,
+  state      text not null,
+  request    text not null,
+  user_id    text not null,
+  pending    bytea not null,
+  session_id text not null,
+  used_at    bigint not null,
+  expires_at bigint not null
+);
+create index flows_expires on flows (expires_at);
+
+create table sessions (
+  id         text primary key,
+  token      bytea not null unique,
+  user_id    text not null references users (id) on delete cascade,
+  proved     text not null,
+  personal   bytea not null,
+  auth_time  bigint not null,
+  created_at bigint not null,
+  seen_at    bigint not null,
+  expires_at bigint not null,
+  ended_at   bigint not null
+);
+create index sessions_user on sessions (user_id);
+
+create table clients (
+  id         text primary key,
+  metadata   text not null,
+  secret     bytea not null,
+  created_at bigint not null,
+  updated_at bigint not null
+);
+
+create table policies (
+  name       text primary key,
+  body       text not null,
+  updated_at bigint not null
+);
+
+create table grants (
+  id           text primary key,
+  client_id    text not null,
+  user_id      text,
+  session_id   text,
+  data         text not null,
+  code_until   bigint not null,
+  code_used_at bigint not null,
+  gen          bigint not null,
+  rotated_at   bigint not null,
+  expires_at   bigint not null,
+  revoked_at   bigint not null,
+  created_at   bigint not null
+) with (fillfactor = 85);
+create index grants_session on grants (session_id) where session_id is not null;
+create index grants_user on grants (user_id) where user_id is not null;
+
+create table attempts (
+  lane  text primary key,
+  n     bigint not null,
+  since bigint not null
+);
+
+create table links (
+  token      bytea primary key,
+  kind       text not null,
+  user_id    text not null,
+  created_at bigint not null,
+  expires_at bigint not null,
+  used_at    bigint not null
+);
+
+create table month_keys (
+  month       text primary key,
+  sealing_key bytea not null
+);
+
+create table events (
+  id         text primary key,
+  seq        bigint,
+  at         bigint not null,
+  kind       text not null,
+  outcome    text not null,
+  reason     text not null,
+  actor      text not null,
+  subject    text not null,
+  client_id  text not null,
+  session_id text not null,
+  request    text not null,
+  detail     text not null,
+  sealed_by  text not null,
+  personal   bytea not null
+);
+create index events_subject on events (subject, id) where subject <> '';
+
+-- For people with psql.
+create view readable_events as
+  select id, seq, to_timestamp(at / 1000000.0) as at, kind, outcome, reason, actor, subject, client_id, session_id, request, detail from events;
+create view readable_sessions as
+  select id, user_id, proved, to_timestamp(auth_time / 1000000.0) as auth_time, to_timestamp(seen_at / 1000000.0) as seen_at,
+         to_timestamp(expires_at / 1000000.0) as expires_at,
+         case when ended_at = 0 then null else to_timestamp(ended_at / 1000000.0) end as ended_at from sessions;
+create view readable_users as
+  select id, username, name, email, locale, groups, roles, to_timestamp(created_at / 1000000.0) as created_at,
+         case when disabled_at = 0 then null else to_timestamp(disabled_at / 1000000.0) end as disabled_at from users;

@@ -1,0 +1,137 @@
+-- Times are microseconds UTC (0: never), ids are text, JSON is text that the database does not look into.
+
+create table instance (
+  name  text primary key,
+  value text not null
+);
+insert into instance (name, value) values ('revision', '1');
+
+create table groups (
+  name text primary key
+);
+
+create table users (
+  id                  text primary key,
+  username            text not null,
+  username_key        text not null unique,
+  name                text not null,
+  email               text not null,
+  email_key           text not null,
+  phone               blob not null,
+  locale              text not null,
+  groups              text not null,
+  roles               text not null,
+  password            text not null,
+  password_changed_at integer not null,
+  sealing_key         blob not null,
+  created_at          integer not null,
+  disabled_at         integer not null
+);
+create unique index users_email on users (email_key) where email_key <> '';
+
+create table factors (
+  id         text primary key,
+  user_id    text not null references users (id) on delete cascade,
+  kind       text not null,
+  secret     blob not null,
+  last_step  integer not null,
+  created_at integer not null
+);
+create unique index factors_user_kind on factors (user_id, kind);
+
+create table flows (
+  id         text primary key,
+  version    integer not null,
+  browser    blob not null,
+  state      text not null,
+  request    text not null,
+  user_id    text not null,
+  pending    blob not null,
+  session_id text not null,
+  used_at    integer not null,
+  expires_at integer not null
+);
+create index flows_expires on flows (expires_at);
+
+create table sessions (
+  id         text primary key,
+  token      blob not null unique,
+  user_id    text not null references users (id) on delete cascade,
+  proved     text not null,
+  personal   blob not null,
+  auth_time  integer not null,
+  created_at integer not null,
+  seen_at    integer not null,
+  expires_at integer not null,
+  ended_at   integer not null
+);
+create index sessions_user on sessions (user_id);
+
+create table clients (
+  id         text primary key,
+  metadata   text not null,
+  secret     blob not null,
+  created_at integer not null,
+  updated_at integer not null
+);
+
+create table policies (
+  name       text primary key,
+  body       text not null,
+  updated_at integer not null
+);
+
+create table grants (
+  id           text primary key,
+  client_id    text not null,
+  user_id      text,
+  session_id   text,
+  data         text not null,
+  code_until   integer not null,
+  code_used_at integer not null,
+  gen          integer not null,
+  rotated_at   integer not null,
+  expires_at   integer not null,
+  revoked_at   integer not null,
+  created_at   integer not null
+);
+create index grants_session on grants (session_id) where session_id is not null;
+create index grants_user on grants (user_id) where user_id is not null;
+
+create table attempts (
+  lane  text primary key,
+  n     integer not null,
+  since integer not null
+);
+
+create table links (
+  token      blob primary key,
+  kind       text not null,
+  user_id    text not null,
+  created_at integer not null,
+  expires_at integer not null,
+  used_at    integer not null
+);
+
+create table month_keys (
+  month       text primary key,
+  sealing_key blob not null
+);
+
+create table events (
+  id         text primary key,
+  seq        integer,
+  at         integer not null,
+  kind       text not null,
+  outcome    text not null,
+  reason     text not null,
+  actor      text not null,
+  subject    text not null,
+  client_id  text not null,
+  session_id text not null,
+  request    text not null,
+  detail     text not null,
+  sealed_by  text not null,
+  personal   blob not null
+);
+create index events_subject on events (subject, id) where subject <> '';
