@@ -14,6 +14,7 @@ type page struct {
 	RequestID  string
 	OtherURL   string // this page in the other language; "" shows no link
 	FormAction string // CSP sources the page's forms may lead to; "" is 'self'. See csp.
+	FormToken  string // goes back with every form
 	words      words
 }
 

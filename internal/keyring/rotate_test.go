@@ -1,0 +1,272 @@
+package keyring
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func states(r *Ring, alg string) map[string][]string {
+	m := make(map[string][]string)
+	for _, k := range r.Keys() {
+		if k.Alg == alg {
+			m[k.State] = append(m[k.State], k.ID)
+		}
+	}
+	return m
+}
+
+func mustSign(t testing.TB, r *Ring, alg string) string {
+	t.Helper()
+	token, err := r.Sign(alg, "JWT", []byte(`{"sub":"7"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func mustVerify(t testing.TB, r *Ring, token string) {
+	t.Helper()
+	if claims, err := r.Verify(token); err != nil || string(claims) != `{"sub":"7"}` {
+		t.Errorf("verify: %q, %v", claims, err)
+	}
+}
+
+func TestRotate(t *testing.T) {
+	for _, alg := range algorithms() {
+		t.Run(alg, func(t *testing.T) {
+			r, dir := newRing(t)
+			second, err := Open(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before, token := states(r, alg), mustSign(t, r, alg)
+			now := time.Now().Add(time.Hour)
+			if err := r.Rotate(alg, now); err != nil {
+				t.Fatal(err)
+			}
+			after := states(r, alg)
+			if after["active"][0] != before["next"][0] || after["retired"][0] != before["active"][0] || after["next"][0] == before["next"][0] {
+				t.Errorf("before %v\nafter %v", before, after)
+			}
+			for _, k := range r.Keys() {
+				if moved := k.Alg == alg; moved != k.Since.Equal(now.UTC().Truncate(time.Second)) {
+					t.Errorf("%+v", k)
+				}
+			}
+			mustVerify(t, r, token)
+			fresh := mustSign(t, r, alg)
+			mustVerify(t, second, fresh) // it knows the next key already
+			inJWKS(t, r, after)
+
+			if got := states(second, alg); got["active"][0] != before["active"][0] {
+				t.Error("the second ring changed before its Reload")
+			}
+			if changed, err := second.Reload(); err != nil || !changed {
+				t.Fatalf("Reload: %v, %v", changed, err)
+			}
+			if !slices.Equal(second.Keys(), r.Keys()) || string(second.JWKS()) != string(r.JWKS()) {
+				t.Error("the second ring differs after its Reload")
+			}
+			mustVerify(t, second, token)
+			if changed, err := r.Reload(); err != nil || changed {
+				t.Errorf("the ring that rotated sees a change: %v, %v", changed, err)
+			}
+		})
+	}
+}
+
+func inJWKS(t *testing.T, r *Ring, want map[string][]string) {
+	t.Helper()
+	var doc struct {
+		Keys []struct{ Kid, Use, Alg string }
+	}
+	if err := json.Unmarshal(r.JWKS(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if len(doc.Keys) != 7 {
+		t.Errorf("%d keys in the JWKS instead of 7", len(doc.Keys))
+	}
+	for state, ids := range want {
+		for _, id := range ids {
+			if !strings.Contains(string(r.JWKS()), `"`+id+`"`) {
+				t.Errorf("the %s key is not in the JWKS", state)
+			}
+		}
+	}
+}
+
+func TestRotateUnknown(t *testing.T) {
+	r, dir := newRing(t)
+	before := slurp(t, dir, manifestName)
+	for _, alg := range []string{"", "HS256", "none", "es256"} {
+		if err := r.Rotate(alg, time.Now()); err == nil {
+			t.Errorf("rotated %q", alg)
+		}
+	}
+	if string(before) != string(slurp(t, dir, manifestName)) {
+		t.Error("the manifest changed")
+	}
+}
+
+// A key goes with the first rotation more than 30 days after it retired, by
+// whichever algorithm, and its file with it.
+func TestRotateDrops(t *testing.T) {
+	r, dir := newRing(t)
+	token := mustSign(t, r, "ES256")
+	file := keyFile(t, r, "ES256", "active")
+	start := time.Now().Truncate(time.Second)
+	for _, step := range []struct {
+		alg   string
+		after time.Duration
+		kept  bool
+	}{{"ES256", 0, true}, {"EdDSA", 30 * 24 * time.Hour, true}, {"EdDSA", 30*24*time.Hour + time.Second, false}} {
+		// The file must look as old as the test pretends.
+		if err := os.Chtimes(filepath.Join(dir, file), start, start); step.kept && err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Rotate(step.alg, start.Add(step.after)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := r.Verify(token)
+		_, statErr := os.Stat(filepath.Join(dir, file))
+		if (err == nil) != step.kept || (statErr == nil) != step.kept {
+			t.Errorf("after %v: verify %v, file %v", step.after, err, statErr)
+		}
+	}
+	if _, err := Open(dir); err != nil {
+		t.Error(err)
+	}
+}
+
+// Root may rotate the keys of a service that runs as another user.
+func TestRotateKeepsOwner(t *testing.T) {
+	r, dir := newRing(t)
+	if os.Geteuid() == 0 { // else all is ours before and after
+		if err := os.Chown(dir, 12345, 12346); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(filepath.Join(dir, lockName)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	owner := func(path string) [2]uint32 {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := info.Sys().(*syscall.Stat_t)
+		return [2]uint32{st.Uid, st.Gid}
+	}
+	if err := r.Rotate("EdDSA", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{manifestName, lockName, keyFile(t, r, "EdDSA", "next")} {
+		if got, want := owner(filepath.Join(dir, name)), owner(dir); got != want {
+			t.Errorf("%s belongs to %v, the folder to %v", name, got, want)
+		}
+	}
+}
+
+// Two processes that rotate at the same moment come one after the other.
+func TestRotateTogether(t *testing.T) {
+	r, dir := newRing(t)
+	second, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for _, ring := range []*Ring{r, second, r, second} {
+		wg.Go(func() {
+			if err := ring.Rotate("EdDSA", time.Now()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	last, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := states(last, "EdDSA"); len(got["retired"]) != 4 {
+		t.Errorf("4 rotations left %v", got)
+	}
+}
+
+func TestCreateTogether(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keys")
+	results := make([]error, 3)
+	var wg sync.WaitGroup
+	for i := range results {
+		wg.Go(func() { _, results[i] = Create(dir) })
+	}
+	wg.Wait()
+	made := 0
+	for _, err := range results {
+		if err == nil {
+			made++
+		}
+	}
+	if _, err := Open(dir); err != nil || made != 1 {
+		t.Errorf("%d rings made: %v; open: %v", made, results, err)
+	}
+}
+
+// Readers never wait and never see half a ring while two rings rotate and reload.
+func TestConcurrent(t *testing.T) {
+	r, dir := newRing(t)
+	second, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	var readers, writers sync.WaitGroup
+	for i := range 4 {
+		readers.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				claims := fmt.Sprintf(`{"n":%d}`, n)
+				token, err := r.Sign([]string{"ES256", "EdDSA"}[i%2], "JWT", []byte(claims))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if got, err := r.Verify(token); err != nil || string(got) != claims {
+					t.Errorf("%q, %v", got, err)
+					return
+				}
+				_, _ = r.JWKS(), r.Keys()
+			}
+		})
+	}
+	for i := range 10 {
+		writers.Go(func() {
+			if err := []*Ring{r, second}[i%2].Rotate([]string{"ES256", "EdDSA"}[i%2], time.Now()); err != nil {
+				t.Error(err)
+			}
+			if _, err := r.Reload(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	writers.Wait()
+	close(done)
+	readers.Wait()
+	if _, err := r.Reload(); err != nil {
+		t.Error(err)
+	}
+	if n := len(r.Keys()); n != 16 {
+		t.Errorf("%d keys after 10 rotations, want 16", n)
+	}
+}
