@@ -129,10 +129,15 @@ returning n`, lane, micros(t.now), micros(t.now.Add(-window)), int64(limit))
 	return err == nil, err
 }
 
-// ClearAttempts forgets a lane; ClearLanes every lane that begins with prefix.
+// GiveBackAttempt takes back one try that turned out right.
+func (t *Tx) GiveBackAttempt(lane string) {
+	t.do("update attempts set n = n - 1 where lane = $1 and n > 0", lane)
+}
+
+// ClearAttempts forgets a lane.
 func (t *Tx) ClearAttempts(lane string) { t.do("delete from attempts where lane = $1", lane) }
 
-// ClearLanes forgets every lane of a person.
+// ClearLanes forgets every lane whose name begins with prefix.
 func (t *Tx) ClearLanes(prefix string) {
 	t.do("delete from attempts where substr(lane, 1, $2) = $1", prefix, int64(len(prefix)))
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"time"
 
+	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/user"
 )
 
@@ -86,31 +87,42 @@ func (t *Tx) SessionsOf(id user.ID) ([]user.Session, error) {
 	return all, err
 }
 
-// EndSession ends one session and every grant that came of it. False if it was over already.
-func (t *Tx) EndSession(id user.SessionID) (bool, error) {
+// EndSession ends one session and every grant that came of it, and records why. False if it was over already.
+func (t *Tx) EndSession(id user.SessionID, why audit.Reason) (bool, error) {
 	t.do("update grants set revoked_at = $2 where session_id = $1 and revoked_at = 0", string(id), micros(t.now))
-	var got string
-	err := t.row([]any{&got}, "update sessions set ended_at = $2 where id = $1 and ended_at = 0 returning id", string(id), micros(t.now))
+	var owner string
+	err := t.row([]any{&owner}, "update sessions set ended_at = $2 where id = $1 and ended_at = 0 returning user_id", string(id), micros(t.now))
 	if err == ErrNotFound {
 		return false, nil
 	}
-	return err == nil, err
+	if err != nil {
+		return false, err
+	}
+	return true, t.Record(audit.Event{Kind: audit.SessionEnded, Reason: why, Subject: owner, Session: string(id)})
 }
 
-// EndSessionsOf ends every session of a person but keep, and every grant of the ended ones; it gives the ended ids. With
-// keep empty, grants that belong to no session go as well.
-func (t *Tx) EndSessionsOf(id user.ID, keep user.SessionID) ([]user.SessionID, error) {
+// EndSessionsOf ends every session of a person but keep, and every grant of the ended ones, and records why; with keep
+// empty, grants that belong to no session go as well.
+func (t *Tx) EndSessionsOf(id user.ID, keep user.SessionID, why audit.Reason) error {
 	t.do("update grants set revoked_at = $3 where user_id = $1 and revoked_at = 0 and ($2 = '' or session_id is null or session_id <> $2)",
 		string(id), string(keep), micros(t.now))
-	var ended []user.SessionID
+	var ended []string
 	err := t.rows(func(s scanner) error {
 		var one string
 		err := s.Scan(&one)
-		ended = append(ended, user.SessionID(one))
+		ended = append(ended, one)
 		return err
 	}, "update sessions set ended_at = $3 where user_id = $1 and id <> $2 and ended_at = 0 and expires_at > $3 returning id",
 		string(id), string(keep), micros(t.now))
-	return ended, err
+	if err != nil {
+		return err
+	}
+	for _, session := range ended {
+		if err := t.Record(audit.Event{Kind: audit.SessionEnded, Reason: why, Subject: string(id), Session: session}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func methods(proved []user.Method) []string {

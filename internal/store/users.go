@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"time"
 
+	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/user"
 )
 
@@ -146,11 +147,15 @@ func (t *Tx) UpdateUser(u user.User) error {
 	return nil
 }
 
-// SetPassword stores a new PHC string. Where was is not empty it must still be the present one, so that two changes at
-// once do not both win.
-func (t *Tx) SetPassword(id user.ID, was, phc string) {
+// SetPassword stores a new PHC string, records it, and ends every session of the person but keep. Where was is not empty
+// it must still be the present one, so that of two changes at once one fails (ErrConflict).
+func (t *Tx) SetPassword(id user.ID, was, phc string, keep user.SessionID) error {
 	t.must(`update users set password = $3, password_changed_at = $4 where id = $1 and ($2 = '' or password = $2)`,
 		string(id), was, phc, micros(t.now))
+	if err := t.Record(audit.Event{Kind: audit.PasswordChanged, Subject: string(id)}); err != nil {
+		return err
+	}
+	return t.EndSessionsOf(id, keep, audit.Changed)
 }
 
 // Rehash replaces a PHC string by one of stronger parameters for the same password, if nobody was faster.

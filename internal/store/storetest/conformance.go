@@ -224,19 +224,15 @@ func sessions(t *testing.T, e Engine) {
 		})
 	}
 	Change(t, db, func(tx *store.Tx) error {
-		ended, err := tx.EndSession("s1")
-		again, err2 := tx.EndSession("s1")
+		ended, err := tx.EndSession("s1", audit.Logout)
+		again, err2 := tx.EndSession("s1", audit.Logout)
 		if !ended || again {
 			t.Errorf("ended %v, again %v", ended, again)
 		}
 		return errors.Join(err, err2, Event(tx, u.ID))
 	})
 	Change(t, db, func(tx *store.Tx) error {
-		ended, err := tx.EndSessionsOf(u.ID, "s2")
-		if len(ended) != 1 || ended[0] != "s3" {
-			t.Errorf("ended %v", ended)
-		}
-		return errors.Join(err, Event(tx, u.ID))
+		return tx.EndSessionsOf(u.ID, "s2", audit.Changed)
 	})
 	View(t, db, func(tx *store.Tx) error {
 		for id, dead := range map[string]bool{"gs1": true, "gs2": false, "gs3": true} {
@@ -244,6 +240,11 @@ func sessions(t *testing.T, e Engine) {
 			if err != nil || g.Revoked.IsZero() == dead || g.SessionEnded != dead {
 				t.Errorf("%s: revoked %v, session ended %v (%v)", id, g.Revoked, g.SessionEnded, err)
 			}
+		}
+		ended := map[string]audit.Reason{}
+		err := tx.Events(store.EventFilter{Kinds: []audit.Kind{audit.SessionEnded}}, func(e audit.Event) error { ended[e.Session] = e.Reason; return nil })
+		if err != nil || len(ended) != 2 || ended["s1"] != audit.Logout || ended["s3"] != audit.Changed {
+			t.Errorf("the trail has %v ended (%v)", ended, err)
 		}
 		s, p, err := tx.SessionByToken([]byte("token s2"))
 		if err != nil || p.ID != u.ID || len(s.Proved) != 2 || !s.AuthTime.Equal(now) || !s.EndedAt.IsZero() {
@@ -435,8 +436,7 @@ func raceRound(t *testing.T, dbs []*store.DB, uid user.ID, f store.Flow, id stri
 		{"finished flow", signin, func(tx *store.Tx) error { tx.UseFlow(id); return nil }},
 		{"one-time link", signin, func(tx *store.Tx) error { tx.UseLink([]byte(id)); return nil }},
 		{"password", signin, func(tx *store.Tx) error {
-			tx.SetPassword(uid, presentPassword(step), presentPassword(step+1))
-			return nil
+			return tx.SetPassword(uid, presentPassword(step), presentPassword(step+1), user.SessionID(id))
 		}},
 		{"soft token step", signin, func(tx *store.Tx) error {
 			ok, err := tx.UseTOTPStep(uid, step+1)
@@ -446,7 +446,7 @@ func raceRound(t *testing.T, dbs []*store.DB, uid user.ID, f store.Flow, id stri
 			return err
 		}},
 		{"end of a session", signin, func(tx *store.Tx) error {
-			ok, err := tx.EndSession(user.SessionID(id))
+			ok, err := tx.EndSession(user.SessionID(id), audit.Logout)
 			if err == nil && !ok {
 				err = store.ErrConflict
 			}

@@ -1,0 +1,254 @@
+// Package admin is what operators do: people, applications, one-time links and the apply file. The command line is its
+// first face; pages and the API come to the same functions. Every change names its operator in the origin.
+package admin
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/client"
+	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/store"
+	"github.com/portvakt/portvakt/internal/user"
+)
+
+// ErrNoClient says that no application has this id.
+var ErrNoClient = errors.New("no such client")
+
+// Service is safe for concurrent use.
+type Service struct {
+	db        *store.DB
+	hasher    *factor.Hasher
+	secretMAC func(string) []byte // how a client secret stands in its row
+}
+
+// New gives the service.
+func New(db *store.DB, hasher *factor.Hasher, secretMAC func(string) []byte) *Service {
+	return &Service{db, hasher, secretMAC}
+}
+
+// Users calls each for every person, by user name.
+func (s *Service) Users(ctx context.Context, each func(*store.Person) error) error {
+	return s.db.View(ctx, func(t *store.Tx) error { return t.Persons(each) })
+}
+
+// User gives one person by user name, with the sessions that are under way; user.ErrNotFound if there is none.
+func (s *Service) User(ctx context.Context, username string) (*store.Person, []user.Session, error) {
+	var p *store.Person
+	var sessions []user.Session
+	err := s.db.View(ctx, func(t *store.Tx) (err error) {
+		if p, err = t.PersonByName(username); err != nil {
+			return err
+		}
+		sessions, err = t.SessionsOf(p.ID)
+		return err
+	})
+	return p, sessions, err
+}
+
+// AddUser adds a person. password may be empty: they then need a link.
+func (s *Service) AddUser(ctx context.Context, o audit.Origin, u user.User, password string) (user.User, error) {
+	if err := validUser(u); err != nil {
+		return u, err
+	}
+	phc, err := s.hash(ctx, u.Groups, password)
+	if err != nil {
+		return u, err
+	}
+	u.ID = user.ID(rand.Text())
+	if u.Name == "" {
+		u.Name = u.Username
+	}
+	err = s.db.Change(ctx, o, func(t *store.Tx) error {
+		if err := knownGroups(t, u.Groups); err != nil {
+			return err
+		}
+		if err := t.CreateUser(u, phc); err != nil {
+			return err
+		}
+		return t.Record(audit.Event{Kind: audit.UserCreated, Subject: string(u.ID)})
+	})
+	if errors.Is(err, store.ErrTaken) {
+		err = fmt.Errorf("the user name %s or the mail address is in use", u.Username)
+	}
+	return u, err
+}
+
+// SetDisabled forbids or allows a person to sign in. Forbidding ends every session and every token at once.
+func (s *Service) SetDisabled(ctx context.Context, o audit.Origin, username string, disabled bool) error {
+	return s.change(ctx, o, username, func(t *store.Tx, p *store.Person) error {
+		t.SetDisabled(p.ID, disabled)
+		if !disabled {
+			return t.Record(audit.Event{Kind: audit.UserEnabled, Subject: string(p.ID)})
+		}
+		if err := t.Record(audit.Event{Kind: audit.UserDisabled, Subject: string(p.ID)}); err != nil {
+			return err
+		}
+		return t.EndSessionsOf(p.ID, "", audit.Administrator)
+	})
+}
+
+// SetPassword gives a person a new password and ends their sessions.
+func (s *Service) SetPassword(ctx context.Context, o audit.Origin, username, password string) error {
+	p, _, err := s.User(ctx, username)
+	if err != nil {
+		return err
+	}
+	phc, err := s.hash(ctx, p.Groups, password)
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, o, username, func(t *store.Tx, p *store.Person) error { return t.SetPassword(p.ID, "", phc, "") })
+}
+
+// ResetFactors takes away every second factor of a person and ends their sessions: the next sign-in enrols anew.
+func (s *Service) ResetFactors(ctx context.Context, o audit.Origin, username string) error {
+	return s.change(ctx, o, username, func(t *store.Tx, p *store.Person) error {
+		t.RemoveFactors(p.ID)
+		if err := t.Record(audit.Event{Kind: audit.FactorRemoved, Reason: audit.Administrator, Subject: string(p.ID),
+			Detail: map[string]string{"factor": "all"}}); err != nil {
+			return err
+		}
+		return t.EndSessionsOf(p.ID, "", audit.Administrator)
+	})
+}
+
+// Unlock clears a person's counters of wrong tries.
+func (s *Service) Unlock(ctx context.Context, o audit.Origin, username string) error {
+	return s.change(ctx, o, username, func(t *store.Tx, p *store.Person) error {
+		t.ClearLanes(string(p.ID) + ":")
+		return t.Record(audit.Event{Kind: audit.UserUnlocked, Subject: string(p.ID)})
+	})
+}
+
+// MakeLink gives the secret of a new one-time link of this kind; earlier unused ones of the same kind stop working.
+// username is empty for the set-up link.
+func (s *Service) MakeLink(ctx context.Context, o audit.Origin, kind, username string, life time.Duration) (string, error) {
+	secret := rand.Text() + rand.Text()
+	sum := sha256.Sum256([]byte(secret))
+	make := func(t *store.Tx, id user.ID) error {
+		t.DropLinks(kind, id)
+		t.CreateLink(sum[:], kind, id, life)
+		return t.Record(audit.Event{Kind: audit.LinkIssued, Subject: string(id), Detail: map[string]string{"link": kind}})
+	}
+	if username == "" {
+		return secret, s.db.Change(ctx, o, func(t *store.Tx) error { return make(t, "") })
+	}
+	return secret, s.change(ctx, o, username, func(t *store.Tx, p *store.Person) error { return make(t, p.ID) })
+}
+
+// change runs fn for one person, in one change.
+func (s *Service) change(ctx context.Context, o audit.Origin, username string, fn func(*store.Tx, *store.Person) error) error {
+	err := s.db.Change(ctx, o, func(t *store.Tx) error {
+		p, err := t.PersonByName(username)
+		if err != nil {
+			return err
+		}
+		return fn(t, p)
+	})
+	switch {
+	case errors.Is(err, user.ErrNotFound):
+		return fmt.Errorf("there is no user %q: %w", username, user.ErrNotFound)
+	case errors.Is(err, store.ErrConflict):
+		return fmt.Errorf("nothing to do: user %s was so already, or changed meanwhile", username)
+	}
+	return err
+}
+
+// Clients calls each for every application, by id.
+func (s *Service) Clients(ctx context.Context, each func(store.Client) error) error {
+	return s.db.View(ctx, func(t *store.Tx) error { return t.Clients(each) })
+}
+
+// Client gives one application, or ErrNoClient.
+func (s *Service) Client(ctx context.Context, id client.ID) (store.Client, error) {
+	var c store.Client
+	err := s.db.View(ctx, func(t *store.Tx) (err error) { c, err = t.ClientByID(id); return err })
+	if errors.Is(err, store.ErrNotFound) {
+		err = fmt.Errorf("there is no client %q: %w", id, ErrNoClient)
+	}
+	return c, err
+}
+
+// AddClient registers an application and gives its secret, which is not kept in clear; "" for a public client.
+func (s *Service) AddClient(ctx context.Context, o audit.Origin, c client.Client) (string, error) {
+	c.Normalise()
+	if err := c.Validate(); err != nil {
+		return "", err
+	}
+	secret, mac := "", []byte{}
+	if !c.Public() {
+		secret, mac = newSecret(s)
+	}
+	err := s.db.Change(ctx, o, func(t *store.Tx) error {
+		switch _, err := t.ClientByID(c.ID); {
+		case err == nil:
+			return fmt.Errorf("there is a client %q already; change it with apply, or remove it first", c.ID)
+		case !errors.Is(err, store.ErrNotFound):
+			return err
+		}
+		if err := knownGroups(t, c.AllowedGroups); err != nil {
+			return err
+		}
+		if err := t.PutClient(c, mac); err != nil {
+			return err
+		}
+		return t.Record(audit.Event{Kind: audit.ClientCreated, Client: string(c.ID)})
+	})
+	return secret, err
+}
+
+func newSecret(s *Service) (string, []byte) {
+	secret := rand.Text() + rand.Text()
+	return secret, s.secretMAC(secret)
+}
+
+// RotateSecret gives a confidential application a new secret in place of the old one.
+func (s *Service) RotateSecret(ctx context.Context, o audit.Origin, id client.ID) (string, error) {
+	secret, mac := newSecret(s)
+	err := s.db.Change(ctx, o, func(t *store.Tx) error {
+		c, err := t.ClientByID(id)
+		if err != nil {
+			return err
+		}
+		if c.Public() {
+			return fmt.Errorf("client %q is public and has no secret", id)
+		}
+		if err := t.PutClient(c.Client, mac); err != nil {
+			return err
+		}
+		return t.Record(audit.Event{Kind: audit.ClientSecretMade, Client: string(id)})
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		err = fmt.Errorf("there is no client %q: %w", id, ErrNoClient)
+	}
+	return secret, err
+}
+
+// RemoveClient removes an application; its tokens stop working at once.
+func (s *Service) RemoveClient(ctx context.Context, o audit.Origin, id client.ID) error {
+	err := s.db.Change(ctx, o, func(t *store.Tx) error {
+		t.RemoveClient(id)
+		return t.Record(audit.Event{Kind: audit.ClientRemoved, Client: string(id)})
+	})
+	if errors.Is(err, store.ErrConflict) {
+		err = fmt.Errorf("there is no client %q: %w", id, ErrNoClient)
+	}
+	return err
+}
+
+// Events calls each for the events that f lets through, and records that they were read, by whom.
+func (s *Service) Events(ctx context.Context, o audit.Origin, f store.EventFilter, each func(audit.Event) error) error {
+	err := s.db.Change(ctx, o, func(t *store.Tx) error {
+		return t.Record(audit.Event{Kind: audit.AuditRead, Subject: string(f.Subject)})
+	})
+	if err != nil {
+		return err
+	}
+	return s.db.View(ctx, func(t *store.Tx) error { return t.Events(f, each) })
+}

@@ -1,0 +1,148 @@
+package admin
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/portvakt/portvakt/internal/client"
+	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/policy"
+	"github.com/portvakt/portvakt/internal/user"
+)
+
+// File is an apply file (contract §5).
+type File struct {
+	Groups   []string      `yaml:"groups"`
+	Users    []UserSpec    `yaml:"users"`
+	Clients  []ClientSpec  `yaml:"clients"`
+	Policies policy.Policy `yaml:"policies"`
+
+	hasPolicies bool
+}
+
+// UserSpec is a person in an apply file.
+type UserSpec struct {
+	Username     string   `yaml:"username"`
+	Name         string   `yaml:"name"`
+	Email        string   `yaml:"email"`
+	Phone        string   `yaml:"phone"`
+	Groups       []string `yaml:"groups"`
+	Roles        []string `yaml:"roles"`
+	Password     string   `yaml:"password"`
+	PasswordHash string   `yaml:"password_hash"`
+	TOTP         string   `yaml:"totp"`
+	Locale       string   `yaml:"locale"`
+}
+
+func (u UserSpec) user() user.User {
+	name := u.Name
+	if name == "" {
+		name = u.Username
+	}
+	return user.User{Username: u.Username, Name: name, Email: u.Email, Phone: u.Phone, Groups: u.Groups, Roles: u.Roles, Locale: u.Locale}
+}
+
+// ClientSpec is an application in an apply file: its metadata and its secret.
+type ClientSpec struct {
+	client.Client `yaml:",inline"`
+	Secret        string `yaml:"client_secret"`
+}
+
+// maxFile is the largest apply file that is read.
+const maxFile = 16 << 20
+
+// ReadFile reads and checks an apply file. An unknown key is an error with its line; every other fault is named too.
+func ReadFile(r io.Reader) (*File, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxFile {
+		return nil, fmt.Errorf("the apply file is larger than %d MiB", maxFile>>20)
+	}
+	f := &File{Policies: policy.Default()}
+	err = yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(f)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("the apply file: %s", strings.TrimSpace(yaml.FormatError(err, false, true)))
+	}
+	var top map[string]any
+	if err := yaml.Unmarshal(text, &top); err == nil {
+		_, f.hasPolicies = top["policies"]
+	}
+	return f, f.check()
+}
+
+// check finds every fault that the file shows by itself.
+func (f *File) check() error {
+	var faults []error
+	add := func(err error) {
+		if err != nil {
+			faults = append(faults, err)
+		}
+	}
+	for _, g := range f.Groups {
+		add(validGroup(g))
+	}
+	names := map[string]bool{}
+	for _, u := range f.Users {
+		add(u.check())
+		if key := user.Fold(u.Username); names[key] {
+			add(fmt.Errorf("user %s: stands twice in the file", u.Username))
+		} else {
+			names[key] = true
+		}
+	}
+	ids := map[client.ID]bool{}
+	for i := range f.Clients {
+		c := &f.Clients[i]
+		c.Normalise()
+		add(c.check())
+		if ids[c.ID] {
+			add(fmt.Errorf("client %s: stands twice in the file", c.ID))
+		}
+		ids[c.ID] = true
+	}
+	add(f.Policies.Validate())
+	return errors.Join(faults...)
+}
+
+func (u UserSpec) check() error {
+	faults := []error{validUser(u.user())}
+	add := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf("user %s: "+format, append([]any{u.Username}, args...)...))
+	}
+	if u.Password != "" && u.PasswordHash != "" {
+		add("give password or password_hash, not both")
+	}
+	if u.PasswordHash != "" {
+		if err := factor.ValidHash(u.PasswordHash); err != nil {
+			add("password_hash: %w", err)
+		}
+	}
+	if u.TOTP != "" {
+		if _, err := factor.ParseTOTP(u.TOTP); err != nil {
+			add("totp: %w", err)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// minSecret is the shortest client secret that a file may bring. Secrets are kept as a fast MAC, which is sound for
+// random ones; openssl rand -base64 32 makes a good one.
+const minSecret = 12
+
+func (c ClientSpec) check() error {
+	faults := []error{c.Validate()}
+	switch {
+	case c.Public() && c.Secret != "":
+		faults = append(faults, fmt.Errorf("client %s: a client with token_endpoint_auth_method none has no client_secret", c.ID))
+	case !c.Public() && c.Secret != "" && len(c.Secret) < minSecret:
+		faults = append(faults, fmt.Errorf("client %s: client_secret has fewer than %d characters; make one with: openssl rand -base64 32", c.ID, minSecret))
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,91 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/store"
+	"github.com/portvakt/portvakt/internal/user"
+)
+
+// validUser finds every fault of a person's details.
+func validUser(u user.User) error {
+	var faults []error
+	add := func(err error) {
+		if err != nil {
+			faults = append(faults, fmt.Errorf("user %s: %w", u.Username, err))
+		}
+	}
+	add(user.ValidUsername(u.Username))
+	add(user.ValidName(u.Name))
+	add(user.ValidEmail(u.Email))
+	add(user.ValidPhone(u.Phone))
+	for _, r := range u.Roles {
+		if !user.ValidRole(r) {
+			add(fmt.Errorf("there is no role %q; the roles are admin, auditor, support, privacy, owner", r))
+		}
+	}
+	if u.Locale != "" && u.Locale != "sv" && u.Locale != "en" {
+		add(fmt.Errorf("the locale %q is not known; write sv or en", u.Locale))
+	}
+	return errors.Join(faults...)
+}
+
+func validGroup(name string) error {
+	bad := func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-", r))
+	}
+	if name == "" || len(name) > 64 || strings.ContainsFunc(name, bad) {
+		return fmt.Errorf("the group %q: a group has 1 to 64 of the characters a-z A-Z 0-9 . _ -", name)
+	}
+	return nil
+}
+
+// knownGroups refuses groups that do not exist.
+func knownGroups(t *store.Tx, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	known, err := t.Groups()
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if !slices.Contains(known, n) {
+			return fmt.Errorf("there is no group %q; add it under groups: in an apply file", n)
+		}
+	}
+	return nil
+}
+
+// hash gives the PHC string of a password that policy accepts; "" for no password.
+func (s *Service) hash(ctx context.Context, groups []string, password string) (string, error) {
+	if password == "" {
+		return "", nil
+	}
+	all, err := s.db.Policy(ctx)
+	if err != nil {
+		return "", err
+	}
+	rules := all.For(groups).Password
+	normal, err := factor.Acceptable(password, rules.MinLength, rules.MaxLength)
+	if err != nil {
+		return "", refusal(err, rules.MinLength, rules.MaxLength)
+	}
+	return s.hasher.Hash(ctx, normal)
+}
+
+// refusal says what to do about a refused password.
+func refusal(err error, least, most int) error {
+	switch {
+	case errors.Is(err, factor.ErrTooShort):
+		return fmt.Errorf("the password has fewer than %d characters; choose a longer one", least)
+	case errors.Is(err, factor.ErrTooLong):
+		return fmt.Errorf("the password has more than %d characters; choose a shorter one", most)
+	}
+	return errors.New("the password is not text; it must be UTF-8 without NUL")
+}

@@ -1,0 +1,193 @@
+// Package login conducts a sign-in: it loads what is known, has the proof checked, asks flow what follows, and writes
+// the next state with its events in one change. It knows an opaque request to come back to and what is needed; it knows
+// no OAuth and no pages.
+//
+// Limits: 10 wrong answers a flow; a person's password may be tried as often as policy's lockout says (5 in 15 minutes)
+// from one address, and 100 wrong ones may come from one address in that time, known names or not; a soft token's code
+// may be tried 10 times in 15 minutes, whoever tries. A try over the limit is refused whether right or wrong, with the
+// same answer. A right password does not reset the count of codes.
+package login
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/flow"
+	"github.com/portvakt/portvakt/internal/policy"
+	"github.com/portvakt/portvakt/internal/store"
+	"github.com/portvakt/portvakt/internal/user"
+)
+
+// The refusals that are not a matter of proof.
+var (
+	ErrGone         = errors.New("login: no such sign-in is under way")
+	ErrWrongBrowser = errors.New("login: the sign-in was begun in another browser")
+	ErrStale        = errors.New("login: the answer is to an earlier step")
+)
+
+const (
+	codeTries   = 10
+	codeWindow  = 15 * time.Minute
+	addressRate = 20 // times the password tries of policy, for one address
+)
+
+// Service conducts sign-ins. It is safe for concurrent use.
+type Service struct {
+	db     *store.DB
+	hasher *factor.Hasher
+	issuer string // the name that a soft token shows
+}
+
+// New gives the service. issuer is the organisation's name, as a soft token shows it.
+func New(db *store.DB, hasher *factor.Hasher, issuer string) *Service {
+	return &Service{db: db, hasher: hasher, issuer: issuer}
+}
+
+// Secret is 256 random bits that a browser holds, as text.
+func Secret() string { return rand.Text() + rand.Text() }
+
+// Hash is how a browser's secret stands in a row.
+func Hash(secret string) []byte {
+	sum := sha256.Sum256([]byte(secret))
+	return sum[:]
+}
+
+// Request asks for a sign-in.
+type Request struct {
+	Needs   flow.Needs
+	Browser string // secret of the browser; only it may answer
+	Opaque  string // comes back with every View
+}
+
+// Begin starts a sign-in and gives its id.
+func (s *Service) Begin(ctx context.Context, o audit.Origin, r Request) (string, error) {
+	now := s.db.Now()
+	f := store.Flow{Flow: flow.Begin(store.NewID(now), r.Needs, now), Browser: Hash(r.Browser), Request: r.Opaque}
+	err := s.db.Change(ctx, o, func(t *store.Tx) error {
+		if err := t.CreateFlow(f); err != nil {
+			return err
+		}
+		return t.Record(audit.Event{Kind: audit.FlowBegun, Detail: map[string]string{"flow": f.ID}})
+	})
+	return f.ID, err
+}
+
+// View is what a page shows of a sign-in.
+type View struct {
+	Flow    store.Flow
+	Person  *store.Person // known once the password was right
+	Account string        // what a soft token shows under its issuer
+	Issuer  string
+}
+
+// Show gives the present step. ErrGone: there is none, or its time is over. ErrWrongBrowser: it is another browser's.
+func (s *Service) Show(ctx context.Context, id, browser string) (View, error) {
+	in, err := s.read(ctx, id, browser, "")
+	if err != nil {
+		return View{}, err
+	}
+	return s.view(in), nil
+}
+
+func (s *Service) view(in store.SignIn) View {
+	v := View{Flow: in.Flow, Issuer: s.issuer}
+	if in.Flow.Person != "" && in.Person != nil && in.Person.ID == in.Flow.Person {
+		v.Person, v.Account = in.Person, in.Person.Username
+	}
+	return v
+}
+
+// read gives a live flow of this browser, with the person named by login, or, if that is empty, the person it is about.
+func (s *Service) read(ctx context.Context, id, browser, login string) (store.SignIn, error) {
+	var in store.SignIn
+	err := s.db.View(ctx, func(t *store.Tx) (err error) {
+		if login != "" {
+			in, err = t.SignInByName(id, login)
+		} else {
+			in, err = t.SignInByID(id)
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return in, ErrGone
+	case err != nil:
+		return in, err
+	case string(in.Flow.Browser) != string(Hash(browser)): // both are SHA-256 sums: nothing to learn from the time
+		return in, ErrWrongBrowser
+	case !in.Flow.UsedAt.IsZero() || in.Flow.Step == flow.Dead || !s.db.Now().Before(in.Flow.Expires):
+		return in, ErrGone
+	}
+	return in, nil
+}
+
+// Resume gives a finished sign-in of this browser, to be exchanged once.
+func (s *Service) Resume(ctx context.Context, id, browser string) (View, error) {
+	return s.Show(ctx, id, browser)
+}
+
+// Session gives the session behind a browser's secret and its person, or a nil person if there is none that counts: it
+// is over, was not used for the idle time of policy, or its person may not sign in any more.
+func (s *Service) Session(ctx context.Context, secret string) (user.Session, *store.Person, error) {
+	if secret == "" {
+		return user.Session{}, nil, nil
+	}
+	var session user.Session
+	var person *store.Person
+	err := s.db.View(ctx, func(t *store.Tx) (err error) {
+		session, person, err = t.SessionByToken(Hash(secret))
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return user.Session{}, nil, nil
+	}
+	if err != nil {
+		return session, nil, err
+	}
+	p, err := s.db.Policy(ctx)
+	if err != nil {
+		return session, nil, err
+	}
+	session.IdleUntil = session.SeenAt.Add(time.Duration(p.For(person.Groups).Session.Idle))
+	if !session.Live(s.db.Now()) || person.Disabled() {
+		return user.Session{}, nil, nil
+	}
+	return session, person, nil
+}
+
+// Touch notes that a session is in use, at most once a minute.
+func (s *Service) Touch(ctx context.Context, session user.Session) error {
+	if !session.Stale(s.db.Now()) {
+		return nil
+	}
+	return s.db.Housekeep(ctx, func(t *store.Tx) error { t.TouchSession(session.ID); return nil })
+}
+
+// Logout ends a session and what applications got through it.
+func (s *Service) Logout(ctx context.Context, o audit.Origin, session user.Session) error {
+	err := s.db.Change(ctx, o, func(t *store.Tx) error {
+		ended, err := t.EndSession(session.ID, audit.Logout)
+		if err == nil && !ended {
+			err = store.ErrConflict
+		}
+		return err
+	})
+	if errors.Is(err, store.ErrConflict) {
+		return nil // it was over already
+	}
+	return err
+}
+
+// rules gives the policy for a person; for nobody known, the general one.
+func (s *Service) rules(ctx context.Context, p *store.Person) (policy.Policy, error) {
+	all, err := s.db.Policy(ctx)
+	if err != nil || p == nil {
+		return all, err
+	}
+	return all.For(p.Groups), nil
+}

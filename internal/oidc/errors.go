@@ -1,0 +1,125 @@
+package oidc
+
+import (
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"strconv"
+
+	"github.com/ory/fosite"
+
+	"github.com/portvakt/portvakt/internal/store"
+)
+
+// wireError is RFC 6749 §5.2.
+type wireError struct {
+	Error       string `json:"error"`
+	Description string `json:"error_description,omitempty"`
+}
+
+var (
+	errUnsupportedGrantType = fosite.ErrUnsupportedGrantType.WithHint("The grant types are authorization_code, refresh_token and client_credentials.")
+	errDuplicate            = fosite.ErrInvalidRequest.WithHint("A parameter is given more than once.")
+	errNotForm              = fosite.ErrInvalidRequest.WithHint("The body must be application/x-www-form-urlencoded.")
+	errTooLarge             = fosite.ErrInvalidRequest.WithHint("The body is too large or not well formed.")
+)
+
+// postForm reads a form and refuses parameters that come twice (RFC 6749 §3.2).
+func postForm(r *http.Request) error {
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/x-www-form-urlencoded" {
+		return errNotForm
+	}
+	if err := r.ParseForm(); err != nil {
+		return errTooLarge
+	}
+	for _, values := range r.PostForm {
+		if len(values) > 1 {
+			return errDuplicate
+		}
+	}
+	return nil
+}
+
+// publicError maps whatever fosite says to the codes that the RFCs know; what it invents becomes the nearest of them.
+func publicError(err error) string {
+	var e *fosite.RFC6749Error
+	if !errors.As(err, &e) {
+		return "server_error"
+	}
+	switch code := e.ErrorField; code {
+	case "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
+		"access_denied", "unsupported_response_type", "login_required", "interaction_required", "consent_required",
+		"account_selection_required", "request_not_supported", "request_uri_not_supported", "registration_not_supported",
+		"temporarily_unavailable", "server_error":
+		return code
+	case "scope_not_granted":
+		return "invalid_scope"
+	case "invalid_state", "insufficient_entropy", "unsupported_response_mode", "error":
+		return "invalid_request"
+	}
+	return "server_error"
+}
+
+// describe gives the sentence for the application's developer.
+func describe(err error) string {
+	var e *fosite.RFC6749Error
+	if !errors.As(err, &e) {
+		return ""
+	}
+	if e.HintField != "" {
+		return e.HintField
+	}
+	return e.DescriptionField
+}
+
+// writeError answers a refusal at a JSON endpoint.
+func writeError(w http.ResponseWriter, err error) {
+	code, status := publicError(err), http.StatusBadRequest
+	switch code {
+	case "invalid_client":
+		status = http.StatusUnauthorized
+		w.Header().Set("WWW-Authenticate", `Basic realm="portvakt"`) // RFC 6749 §5.2
+	case "server_error":
+		status = http.StatusInternalServerError
+	}
+	writeJSON(w, status, wireError{code, describe(err)})
+}
+
+// writeFault answers when we failed: try later if the store cannot answer, else a server error that says nothing more.
+func (p *Provider) writeFault(w http.ResponseWriter, err error) {
+	if errors.Is(err, store.ErrOutage) {
+		w.Header().Set("Retry-After", "2")
+		writeJSON(w, http.StatusServiceUnavailable, wireError{"temporarily_unavailable", "The service cannot answer now. Try again in a moment; nothing was used up."})
+		return
+	}
+	Fault(w, err)
+	writeJSON(w, http.StatusInternalServerError, wireError{"server_error", ""})
+}
+
+// Fault hands err to a response writer that wants to log it (server's does).
+func Fault(w http.ResponseWriter, err error) {
+	if l, ok := w.(interface{ LogFault(error) }); ok {
+		l.LogFault(err)
+	}
+}
+
+// writeJSON answers with v and nothing that may be cached (RFC 6749 §5.1).
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		Fault(w, err)
+		status, body = http.StatusInternalServerError, []byte(`{"error":"server_error"}`)
+	}
+	h := w.Header()
+	h["Content-Type"] = jsonType
+	h["Cache-Control"] = noStore
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
+
+var (
+	jsonType = []string{"application/json;charset=UTF-8"}
+	noStore  = []string{"no-store"}
+)

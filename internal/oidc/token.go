@@ -1,0 +1,172 @@
+package oidc
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/ory/fosite"
+
+	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/store"
+)
+
+// tokenResponse is RFC 6749 §5.1 with OpenID Connect Core §3.1.3.3.
+type tokenResponse struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	Scope        string `json:"scope,omitempty"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+}
+
+// Token answers the token endpoint (RFC 6749 §3.2): authorization_code, refresh_token and client_credentials.
+func (p *Provider) Token(w http.ResponseWriter, r *http.Request, o audit.Origin) {
+	ctx, u := p.begin(r.Context(), o)
+	out, err := p.token(ctx, u, r)
+	if err == nil {
+		err = u.commit(ctx)
+	}
+	if err != nil {
+		p.refuseToken(ctx, w, u, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, out)
+}
+
+func (p *Provider) token(ctx context.Context, u *unit, r *http.Request) (*tokenResponse, error) {
+	if err := postForm(r); err != nil {
+		return nil, err
+	}
+	switch r.PostForm.Get("grant_type") {
+	case "authorization_code", "refresh_token", "client_credentials", "":
+	default:
+		return nil, errUnsupportedGrantType
+	}
+	req, err := p.fosite.NewAccessRequest(ctx, r, &session{})
+	if err != nil {
+		return nil, err
+	}
+	if err := u.narrow(r.PostForm.Get("scope")); err != nil {
+		return nil, err
+	}
+	resp, err := p.fosite.NewAccessResponse(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	scopes := access{scopes: u.mask}.of(u.data.scopes())
+	out := &tokenResponse{AccessToken: resp.GetAccessToken(), TokenType: "Bearer", ExpiresIn: int64(accessLife.Seconds()), Scope: joinScopes(scopes)}
+	out.RefreshToken, _ = resp.GetExtra("refresh_token").(string)
+	if u.grant != nil && has(scopes, "openid") {
+		out.IDToken, err = p.idToken(u, scopes, out.AccessToken)
+	}
+	return out, err
+}
+
+// narrow honours a narrower scope at refresh (RFC 6749 §6), which fosite ignores, and refuses a wider one.
+func (u *unit) narrow(scope string) error {
+	if u.grant == nil || u.token.kind != kindRefresh || scope == "" {
+		return nil
+	}
+	mask, ok := narrow(u.data.scopes(), strings.Fields(scope))
+	if !ok {
+		return fosite.ErrInvalidScope.WithHint("The scope asked for at refresh goes beyond the scope granted.")
+	}
+	u.mask = mask
+	return nil
+}
+
+// commit writes what the request decided, in one trip: the conditional use of what was presented, and the event. If
+// somebody else used it meanwhile, the family is revoked and the answer is invalid_grant.
+func (u *unit) commit(ctx context.Context) error {
+	event := audit.Event{Kind: audit.TokenIssued, Actor: string(u.client.ID), Client: string(u.client.ID),
+		Detail: map[string]string{"scope": u.data.Scope}}
+	err := u.p.db.Change(ctx, u.origin, func(t *store.Tx) error {
+		switch {
+		case u.fresh != nil:
+			t.CreateGrant(*u.fresh)
+			event.Detail["grant"] = u.fresh.ID
+			return t.Record(event)
+		case u.redeem:
+			expires := u.now.Add(accessLife)
+			if u.gen > 0 {
+				expires = familyEnd(u.grant.Created, u.now)
+			}
+			t.RedeemCode(u.grant.ID, u.gen, expires)
+		case u.rotate:
+			event.Kind = audit.TokenRefreshed
+			t.RotateRefresh(u.grant.ID, u.gen-1, familyEnd(u.grant.Created, u.now))
+		default:
+			return errors.New("oidc: fosite answered without using anything")
+		}
+		event.Subject, event.Session, event.Detail["grant"] = string(u.grant.User), string(u.grant.Session), u.grant.ID
+		return t.Record(event)
+	})
+	if errors.Is(err, store.ErrConflict) {
+		u.reuse, u.reason = true, audit.Replayed
+		return fosite.ErrInvalidGrant.WithHint("It was used by another request at the same time.")
+	}
+	if err != nil {
+		u.fault = err
+	}
+	return err
+}
+
+// refuseToken records a refusal and what it takes along, then answers. A refusal that cannot be recorded is an outage.
+func (p *Provider) refuseToken(ctx context.Context, w http.ResponseWriter, u *unit, err error) {
+	if u.fault == nil {
+		u.fault = u.recordRefusal(ctx, publicError(err))
+	}
+	if u.fault != nil {
+		p.writeFault(w, u.fault)
+		return
+	}
+	writeError(w, err)
+}
+
+// recordRefusal writes the event of a refused token request. A used code or refresh token that comes again takes its
+// family with it (RFC 6749 §4.1.2, RFC 9700 §4.14.2), and so does a code or refresh token that an authenticated client
+// presents although it is not its own, or a code with a wrong verifier or redirect URI: it is in the wrong hands.
+func (u *unit) recordRefusal(ctx context.Context, code string) error {
+	event := audit.Event{Kind: audit.TokenRefused, Outcome: audit.Refused, Reason: u.reason, Detail: map[string]string{"error": code}}
+	if u.client != nil {
+		event.Client = string(u.client.ID)
+	}
+	if event.Reason == "" {
+		event.Reason = audit.BadRequest
+	}
+	burn := false
+	if u.grant != nil {
+		event.Subject, event.Session, event.Detail["grant"] = string(u.grant.User), string(u.grant.Session), u.grant.ID
+		switch {
+		case u.reuse && u.token.kind == kindCode:
+			event.Kind, burn = audit.CodeReplayed, true
+		case u.reuse:
+			event.Kind, burn = audit.TokenReplayed, true
+		case u.token.kind == kindCode || u.reason == audit.WrongClient:
+			burn = true
+			if u.reason == "" && u.data.Challenge != "" {
+				event.Reason = audit.WrongVerifier
+			}
+		}
+	}
+	return u.p.db.Change(ctx, u.origin, func(t *store.Tx) error {
+		if burn {
+			if _, err := t.RevokeGrant(u.grant.ID); err != nil {
+				return err
+			}
+		}
+		return t.Record(event)
+	})
+}
+
+func has(words []string, word string) bool {
+	for _, w := range words {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}
