@@ -110,11 +110,11 @@ func TestFields(t *testing.T) {
 		s    shown
 		want string
 	}{
-		{shown{"signin", signinPage{page: b, Action: "/x", Version: 7}}, "version= username=username password=current-password"},
-		{shown{"code", codePage{page: b, Action: "/x", Version: 7}}, "version= code=one-time-code"},
-		{shown{"enrol", enrolPage{page: b, Action: "/x", URI: "otpauth://totp/x"}}, "version= code=one-time-code"},
-		{shown{"password", passwordPage{page: b, Action: "/x", Kind: "setup"}}, "username=username name=name email=email password=new-password repeat=new-password"},
-		{shown{"password", passwordPage{page: b, Action: "/x", Kind: "reset"}}, "username=username password=new-password repeat=new-password"},
+		{shown{"signin", signinPage{page: b, Action: "/x", Version: 7}}, "form_token= version= username=username password=current-password"},
+		{shown{"code", codePage{page: b, Action: "/x", Version: 7}}, "form_token= version= code=one-time-code"},
+		{shown{"enrol", enrolPage{page: b, Action: "/x", URI: "otpauth://totp/x"}}, "form_token= version= code=one-time-code"},
+		{shown{"password", passwordPage{page: b, Action: "/x", Kind: "setup"}}, "form_token= username=username name=name email=email password=new-password repeat=new-password"},
+		{shown{"password", passwordPage{page: b, Action: "/x", Kind: "reset"}}, "form_token= username=username password=new-password repeat=new-password"},
 	} {
 		_, doc := show(t, p, c.s)
 		var got []string

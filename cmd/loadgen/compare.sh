@@ -1,0 +1,232 @@
+#!/usr/bin/env bash
+# compare.sh measures Portvakt on PostgreSQL beside a bare net/http server on the same core, and prints for each
+# operation its share of that yardstick, the goal, and whether it is met. A share travels between machines; a bare
+# figure does not. The yardstick is measured before and after each operation and the mean is used.
+#
+# It needs Linux with two cores, taskset, Go and PostgreSQL's server binaries, and leaves nothing behind.
+#
+#   DURATION=5s   how long each measurement lasts
+#   WORKERS=8     concurrent clients
+#   SIGN_IN=CMD   see sign_in
+#
+# Exit status: 0 every goal is met, 1 a goal is missed or could not be measured.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+duration=${DURATION:-5s}
+workers=${WORKERS:-8}
+redirect=http://127.0.0.1:5555/callback
+user=bench
+totp=JBSWY3DPEHPK3PXP
+client=bench
+
+work=$(mktemp -d)
+pgdir=$(mktemp -d)
+pids=()
+pgbin=
+failed=0
+
+die() {
+  printf 'compare.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+# as_pg runs PostgreSQL's programs, which refuse to run as root, as the user that Debian's packages make.
+as_pg() (
+  cd /
+  if [ "$(id -u)" -eq 0 ]; then
+    runuser -u postgres -- "$@"
+  else
+    "$@"
+  fi
+)
+
+# shellcheck disable=SC2317 # called by trap
+cleanup() {
+  local pid
+  for pid in ${pids[@]+"${pids[@]}"}; do
+    kill "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  done
+  if [ -f "$pgdir/data/postmaster.pid" ]; then
+    as_pg "$pgbin/pg_ctl" -D "$pgdir/data" -m immediate stop >/dev/null 2>&1 || true
+  fi
+  rm -rf "$work" "$pgdir"
+}
+trap cleanup EXIT
+
+random() { od -An -tx1 -N 24 /dev/urandom | tr -d ' \n'; }
+
+# free_port prints a port of 127.0.0.1 on which nobody answers.
+free_port() {
+  local port
+  while :; do
+    port=$((20000 + RANDOM % 20000))
+    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+      printf '%s\n' "$port"
+      return
+    fi
+  done
+}
+
+# http_get PORT PATH prints the whole answer. HTTP/1.0: no chunks, and the server closes.
+http_get() (
+  exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
+  printf 'GET %s HTTP/1.0\r\nHost: 127.0.0.1:%s\r\n\r\n' "$2" "$1" >&3
+  cat <&3
+) 2>/dev/null
+
+# wait_200 PORT PATH PID LOG returns when PATH answers 200, and ends the script when the process does or after 30 s.
+wait_200() {
+  local i answer
+  for ((i = 0; i < 300; i++)); do
+    kill -0 "$3" 2>/dev/null || die "the server ended before it answered: $(tail -n 3 "$4")"
+    answer=$(http_get "$1" "$2") || answer=
+    case ${answer%%$'\r'*} in
+    'HTTP/1.'?' 200'*) return ;;
+    esac
+    sleep 0.1
+  done
+  die "no 200 from $2 in 30 s: $(tail -n 3 "$4")"
+}
+
+find_postgres() {
+  local dir
+  for dir in "$(pg_config --bindir 2>/dev/null)" "$(dirname "$(command -v initdb || true)")" /usr/lib/postgresql/*/bin; do
+    if [ -x "$dir/initdb" ] && [ -x "$dir/pg_ctl" ]; then
+      pgbin=$dir
+    fi
+  done
+  [ -n "$pgbin" ] || die 'PostgreSQL is missing; run: .ci/setup'
+}
+
+# start_postgres makes a cluster with the settings of a plain installation: every commit is durable.
+start_postgres() {
+  find_postgres
+  if [ "$(id -u)" -eq 0 ]; then
+    chown postgres "$pgdir"
+  fi
+  pgport=$(free_port)
+  as_pg "$pgbin/initdb" -D "$pgdir/data" -U portvakt -A trust -E UTF8 --locale=C >"$work/initdb.log" 2>&1 ||
+    die "initdb: $(tail -n 3 "$work/initdb.log")"
+  as_pg "$pgbin/pg_ctl" -D "$pgdir/data" -l "$pgdir/log" -w \
+    -o "-p $pgport -c listen_addresses=127.0.0.1 -k $pgdir" start >/dev/null || die "pg_ctl: $(tail -n 3 "$pgdir/log")"
+  as_pg "$pgbin/createdb" -h 127.0.0.1 -p "$pgport" -U portvakt portvakt
+}
+
+build() {
+  CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/portvakt ./cmd/portvakt
+  CGO_ENABLED=0 go build -o bin/loadgen ./cmd/loadgen
+}
+
+start_hello() {
+  hello_port=$(free_port)
+  taskset -c 0 bin/loadgen -mode serve-hello -listen "127.0.0.1:$hello_port" 2>"$work/hello.log" &
+  pids+=($!)
+  wait_200 "$hello_port" / $! "$work/hello.log"
+}
+
+start_portvakt() {
+  local port
+  port=$(free_port)
+  secret=$(random)
+  password=$(random)
+  issuer=http://127.0.0.1:$port
+  export PORTVAKT_ISSUER=$issuer PORTVAKT_LISTEN=127.0.0.1:$port PORTVAKT_KEYS=$work/keys
+  export PORTVAKT_DATABASE="postgres://portvakt@127.0.0.1:$pgport/portvakt?sslmode=disable"
+  cat >"$work/apply.yaml" <<EOF
+groups: [staff]
+users:
+  - username: $user
+    name: Bench
+    groups: [staff]
+    password: $password
+    totp: otpauth://totp/Portvakt:$user?secret=$totp&issuer=Portvakt
+clients:
+  - client_id: $client
+    client_name: Bench
+    client_secret: $secret
+    redirect_uris: ["$redirect"]
+    grant_types: [authorization_code, refresh_token, client_credentials]
+    token_endpoint_auth_method: client_secret_basic
+    id_token_signed_response_alg: ES256
+    scope: openid profile email offline_access
+EOF
+  bin/portvakt migrate >"$work/portvakt.log" 2>&1 || die "migrate: $(tail -n 3 "$work/portvakt.log")"
+  bin/portvakt apply -f "$work/apply.yaml" >"$work/portvakt.log" 2>&1 || die "apply: $(tail -n 3 "$work/portvakt.log")"
+  taskset -c 0 bin/portvakt serve >"$work/portvakt.log" 2>&1 &
+  server=$!
+  pids+=("$server")
+  wait_200 "$port" /readyz "$server" "$work/portvakt.log"
+  discovery=$(http_get "$port" /.well-known/openid-configuration)
+}
+
+# endpoint NAME prints a URL of the discovery document, where every other address is found (docs/contract.md §3).
+endpoint() {
+  local url
+  url=$(printf '%s\n' "$discovery" | sed -n 's/.*"'"$1"'"[[:space:]]*:[[:space:]]*"\([^"]*\)".*/\1/p')
+  [ -n "$url" ] || die "discovery has no $1"
+  printf '%s\n' "$url"
+}
+
+# ---------------------------------------------------------------------------------------------------------------------
+# sign_in prints the Cookie value ("name=value; name=value") of a session in which $user has given password and code.
+# The code of a soft token changes each 30 s, which loadgen's -form cannot follow, so a helper signs in: SIGN_IN names a
+# command that is called with ISSUER USER PASSWORD TOTP-SECRET and prints that line.
+sign_in() {
+  [ -n "${SIGN_IN:-}" ] || return 1
+  $SIGN_IN "$issuer" "$user" "$password" "$totp" # unquoted on purpose: a command with its arguments
+}
+# ---------------------------------------------------------------------------------------------------------------------
+
+# measure ARGUMENTS sets ops and errs from one run of loadgen on core 1.
+measure() {
+  rm -f "$work/line"
+  taskset -c 1 bin/loadgen -c "$workers" -d "$duration" -json "$work/line" "$@" >>"$work/loadgen.log" 2>&1 ||
+    die "loadgen: $(tail -n 3 "$work/loadgen.log")"
+  ops=$(sed -n 's/.*"ops":\([0-9.e+-]*\).*/\1/p' "$work/line")
+  errs=$(sed -n 's/.*"errs":\([0-9]*\).*/\1/p' "$work/line")
+}
+
+measure_hello() {
+  measure -mode get -base "http://127.0.0.1:$hello_port" -path /
+  hello=$ops
+}
+
+# row NAME GOAL ARGUMENTS measures one operation between two yardsticks and prints its line; goal "-" is for interest.
+row() {
+  local name=$1 goal=$2 before=$hello
+  shift 2
+  measure -pid "$server" -label "$name" -id "$client" -secret "$secret" -redirect "$redirect" -scope 'openid offline_access' \
+    -token "$(endpoint token_endpoint)" -authz "$(endpoint authorization_endpoint)" \
+    -userinfo "$(endpoint userinfo_endpoint)" -introspect "$(endpoint introspection_endpoint)" "$@"
+  local got=$ops bad=$errs
+  measure_hello
+  awk -v name="$name" -v goal="$goal" -v got="$got" -v bad="$bad" -v a="$before" -v b="$hello" 'BEGIN {
+    share = got / ((a + b) / 2)
+    ok = bad > 0 ? bad " errors" : goal == "-" ? "-" : share >= goal ? "yes" : "NO"
+    printf "%-12s %10.1f %15.3f %6s  %s\n", name, got, share, goal, ok
+    exit !(ok == "yes" || ok == "-")
+  }' || failed=1
+}
+
+build
+start_postgres
+start_hello
+start_portvakt
+measure_hello
+
+printf '%-12s %10s %15s %6s  %s\n' op req/s 'share of hello' goal ok
+row cc 0.15 -mode cc
+row introspect 0.25 -mode introspect
+row discovery 0.7 -mode get -path "$issuer/.well-known/openid-configuration"
+row jwks 0.7 -mode get -path "$(endpoint jwks_uri)"
+if cookie=$(sign_in) && [ -n "$cookie" ]; then
+  row flow 0.03 -mode flow -cookie "$cookie"
+  row refresh 0.08 -mode refresh -cookie "$cookie"
+  row userinfo - -mode userinfo -cookie "$cookie"
+else
+  printf 'flow, refresh and userinfo were not measured: no session; set SIGN_IN (see sign_in in this script)\n' >&2
+  failed=1
+fi
+exit "$failed"

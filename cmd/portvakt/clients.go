@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/client"
+	"github.com/portvakt/portvakt/internal/keyring"
+	"github.com/portvakt/portvakt/internal/store"
+)
+
+type clientCmd struct {
+	Add          clientAddCmd    `cmd:"" help:"Register an application; its secret is printed once."`
+	List         clientListCmd   `cmd:"" help:"List applications."`
+	Show         clientShowCmd   `cmd:"" help:"Show one application."`
+	Remove       clientRemoveCmd `cmd:"" help:"Remove an application; its tokens stop working at once."`
+	RotateSecret clientRotateCmd `cmd:"" help:"Give an application a new secret, printed once."`
+}
+
+type identified struct {
+	ID client.ID `arg:"" help:"client_id."`
+}
+
+type clientAddCmd struct {
+	identified
+	Name                  string   `help:"Name that people see."`
+	RedirectURI           []string `help:"Redirect URIs."`
+	PostLogoutRedirectURI []string `help:"Where the application may ask to be returned to after a sign-out."`
+	GrantType             []string `help:"authorization_code, refresh_token, client_credentials." default:"authorization_code"`
+	Scope                 string   `help:"Scopes." default:"openid profile email"`
+	SigningAlg            string   `help:"RS256, ES256 or EdDSA." default:"RS256"`
+	AuthMethod            string   `help:"client_secret_basic, client_secret_post or none." default:"client_secret_basic"`
+	AllowedGroup          []string `help:"Groups whose people may use it; none: everybody."`
+	MinimumACR            string   `help:"The least authentication context class."`
+}
+
+// Run registers an application.
+func (c *clientAddCmd) Run(s *settings) error {
+	return command(s, func(ctx context.Context, v *service) error {
+		secret, err := v.admin.AddClient(ctx, cli, client.Client{ID: c.ID, Name: c.Name, RedirectURIs: c.RedirectURI,
+			PostLogoutRedirectURIs: c.PostLogoutRedirectURI, GrantTypes: c.GrantType, Scope: c.Scope, SigningAlg: c.SigningAlg,
+			AuthMethod: c.AuthMethod, AllowedGroups: c.AllowedGroup, MinimumACR: c.MinimumACR})
+		if err != nil {
+			return err
+		}
+		fmt.Printf("client %s: created\n", c.ID)
+		if secret != "" {
+			fmt.Printf("client_secret: %s\n", secret)
+		}
+		fmt.Printf("discovery: %s/.well-known/openid-configuration\n", s.Issuer)
+		return nil
+	})
+}
+
+type clientListCmd struct {
+	JSON bool `name:"json" help:"One JSON object a line."`
+}
+
+// Run lists applications.
+func (c *clientListCmd) Run(s *settings) error {
+	return command(s, func(ctx context.Context, v *service) error {
+		t := newTable(c.JSON, "CLIENT", "NAME", "GRANTS", "AUTHENTICATION", "ALG", "GROUPS")
+		err := v.admin.Clients(ctx, func(c store.Client) error {
+			return t.row(c.Client, string(c.ID), c.Name, join(c.GrantTypes), c.AuthMethod, c.SigningAlg, join(c.AllowedGroups))
+		})
+		return errors.Join(err, t.out.Flush())
+	})
+}
+
+type clientShowCmd struct {
+	identified
+	JSON bool `name:"json" help:"One JSON object."`
+}
+
+// Run shows one registration; there is only one good form for it.
+func (c *clientShowCmd) Run(s *settings) error {
+	return command(s, func(ctx context.Context, v *service) error {
+		got, err := v.admin.Client(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		return printJSON(got.Client)
+	})
+}
+
+type clientRemoveCmd struct{ identified }
+
+// Run removes an application.
+func (c *clientRemoveCmd) Run(s *settings) error {
+	return command(s, func(ctx context.Context, v *service) error {
+		err := v.admin.RemoveClient(ctx, cli, c.ID)
+		if err == nil {
+			fmt.Printf("client %s: removed\n", c.ID)
+		}
+		return err
+	})
+}
+
+type clientRotateCmd struct{ identified }
+
+// Run gives a new secret.
+func (c *clientRotateCmd) Run(s *settings) error {
+	return command(s, func(ctx context.Context, v *service) error {
+		secret, err := v.admin.RotateSecret(ctx, cli, c.ID)
+		if err == nil {
+			fmt.Printf("client_secret: %s\n", secret)
+		}
+		return err
+	})
+}
+
+type keysCmd struct {
+	List   keysListCmd   `cmd:"" help:"List signing keys: next, active, retired."`
+	Rotate keysRotateCmd `cmd:"" help:"Make the next key the active one, and a new next."`
+}
+
+type keysListCmd struct {
+	JSON bool `name:"json" help:"One JSON object a line."`
+}
+
+// Run lists the keys.
+func (c *keysListCmd) Run(s *settings) error {
+	return command(s, func(_ context.Context, v *service) error {
+		t := newTable(c.JSON, "KEY", "ALG", "STATE", "SINCE")
+		for _, k := range v.ring.Keys() {
+			object := map[string]any{"kid": k.ID, "alg": k.Alg, "state": k.State, "created": k.Created, "since": k.Since}
+			if err := t.row(object, k.ID, k.Alg, k.State, stamp(k.Since)); err != nil {
+				return err
+			}
+		}
+		return t.out.Flush()
+	})
+}
+
+type keysRotateCmd struct {
+	Alg   string `help:"RS256, ES256 or EdDSA; all if not given." enum:",RS256,ES256,EdDSA" default:""`
+	Force bool   `help:"Also a next key that applications may not have seen yet."`
+}
+
+// published is how long a key must have been in the JWKS before it signs: applications keep that for 10 minutes.
+const published = 15 * time.Minute
+
+// Run rotates, and records it.
+func (c *keysRotateCmd) Run(s *settings) error {
+	return command(s, func(ctx context.Context, v *service) error {
+		for _, k := range v.ring.Keys() {
+			if k.State != "next" || c.Alg != "" && c.Alg != k.Alg {
+				continue
+			}
+			if age := time.Since(k.Since); age < published && !c.Force {
+				return fmt.Errorf("the next %s key is only %s old; applications keep the key list for 10 minutes, so wait or use --force", k.Alg, age.Round(time.Second))
+			}
+			if err := v.rotate(ctx, k); err != nil {
+				return err
+			}
+			fmt.Printf("key %s: %s is active\n", k.Alg, k.ID)
+		}
+		return nil
+	})
+}
+
+func (v *service) rotate(ctx context.Context, k keyring.Key) error {
+	if err := v.ring.Rotate(k.Alg, time.Now()); err != nil {
+		return err
+	}
+	return v.db.Change(ctx, cli, func(t *store.Tx) error {
+		return t.Record(audit.Event{Kind: audit.KeyRotated, Detail: map[string]string{"alg": k.Alg, "kid": k.ID}})
+	})
+}

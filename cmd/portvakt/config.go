@@ -1,0 +1,150 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"github.com/goccy/go-yaml"
+)
+
+// settings are flags, environment variables PORTVAKT_… and keys of the configuration file alike. The README's table is
+// made from these tags (make docs).
+type settings struct {
+	Listen         string   `help:"Address to serve on." default:"127.0.0.1:8080"`
+	Issuer         string   `help:"The public base URL. https is required unless its host is loopback; never taken from a request's headers." default:"http://localhost:8080"`
+	Organisation   string   `help:"The name that pages and soft tokens show." default:"Portvakt"`
+	Database       string   `help:"sqlite:PATH, or postgres://… (several hosts with target_session_attrs=read-write work)." default:"sqlite:portvakt.db"`
+	DatabaseFile   string   `help:"File that holds the database address, instead of database." placeholder:"FILE"`
+	Keys           string   `help:"Folder of the signing keys and the sealing key; made on the first start. A missing or damaged key afterwards is a refusal to start." default:"keys" name:"keys"`
+	TrustedProxies []string `help:"CIDRs whose X-Forwarded-For is believed." placeholder:"CIDR"`
+	LogFormat      string   `help:"text or json; text on a terminal, else json." enum:"auto,text,json" default:"auto"`
+	TestClockFile  string   `help:"File with a signed duration such as +90s that is added to the clock, read anew each second. Refused unless the issuer's host is loopback. For tests alone." placeholder:"FILE"`
+}
+
+// issuerURL is the issuer once check has passed.
+func (s *settings) issuerURL() *url.URL {
+	u, err := url.Parse(strings.TrimSuffix(s.Issuer, "/"))
+	if err != nil {
+		panic(err) // check parsed it
+	}
+	return u
+}
+
+// check finds what is wrong with the settings by themselves.
+func (s *settings) check() error {
+	if s.DatabaseFile != "" {
+		text, err := os.ReadFile(s.DatabaseFile)
+		if err != nil {
+			return fmt.Errorf("database-file: %w", err)
+		}
+		s.Database = strings.TrimSpace(string(text))
+	}
+	s.Issuer = strings.TrimSuffix(s.Issuer, "/")
+	u, err := url.Parse(s.Issuer)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return fmt.Errorf("issuer %q is not a URL like https://login.example.se", s.Issuer)
+	case u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
+		return fmt.Errorf("issuer %q: give scheme, host and port alone, without path, query or user", s.Issuer)
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		return fmt.Errorf("issuer %q: https is required unless the host is loopback", s.Issuer)
+	case s.TestClockFile != "" && !loopback(u.Hostname()):
+		return errors.New("test-clock-file is for tests alone: it is refused unless the issuer's host is loopback")
+	}
+	_, err = s.proxies()
+	return err
+}
+
+func (s *settings) proxies() ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, text := range s.TrustedProxies {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("trusted-proxies: %q is not a CIDR like 10.0.0.0/8", text)
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// fileConfig resolves settings from a YAML file; the environment and the command line win over it.
+type fileConfig struct{ values map[string]any }
+
+func readConfig(r io.Reader) (kong.Resolver, error) {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	c := fileConfig{values: map[string]any{}}
+	if err := yaml.Unmarshal(text, &c.values); err != nil {
+		return nil, fmt.Errorf("the configuration file: %s", strings.TrimSpace(yaml.FormatError(err, false, true)))
+	}
+	return c, nil
+}
+
+// Validate refuses keys that are no settings.
+func (c fileConfig) Validate(app *kong.Application) error {
+	for key := range c.values {
+		if !slices.ContainsFunc(app.Flags, func(f *kong.Flag) bool { return f.Name == key && f.Name != "config" && f.Name != "help" }) {
+			return fmt.Errorf("the configuration file has an unknown key %q", key)
+		}
+	}
+	return nil
+}
+
+// Resolve gives the file's value unless the environment has one.
+func (c fileConfig) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	for _, env := range flag.Envs {
+		if _, set := os.LookupEnv(env); set {
+			return nil, nil
+		}
+	}
+	value, ok := c.values[flag.Name]
+	if !ok {
+		return nil, nil
+	}
+	if list, ok := value.([]any); ok {
+		words := make([]string, len(list))
+		for i, v := range list {
+			words[i] = fmt.Sprint(v)
+		}
+		return strings.Join(words, ","), nil
+	}
+	return fmt.Sprint(value), nil
+}
+
+// unknownEnvironment refuses PORTVAKT_ variables that are no settings: most are misspelt.
+func unknownEnvironment(app *kong.Application) error {
+	known := map[string]bool{}
+	err := kong.Visit(app, func(node kong.Visitable, next kong.Next) error {
+		if f, ok := node.(*kong.Flag); ok {
+			for _, env := range f.Envs {
+				known[env] = true
+			}
+		}
+		return next(nil)
+	})
+	if err != nil {
+		return err
+	}
+	for _, pair := range os.Environ() {
+		name, _, _ := strings.Cut(pair, "=")
+		if strings.HasPrefix(name, "PORTVAKT_") && !known[name] {
+			return fmt.Errorf("the environment variable %s is not a setting", name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"embed"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+
+	"github.com/portvakt/portvakt/internal/admin"
+	"github.com/portvakt/portvakt/web"
+)
+
+//go:embed demo/*.html
+var demoFiles embed.FS
+
+// sampleApp is an ordinary OpenID Connect client, as a team would write one with a stock library.
+type sampleApp struct {
+	name   string
+	path   string // where it lives, with a slash at both ends
+	base   string
+	issuer string
+	id     string
+	secret string
+	other  [2]string // name and address of the other application
+
+	mu       sync.Mutex
+	provider *oidc.Provider // found at the first sign-in
+	pending  map[string]begun
+	sessions map[string]signedIn
+}
+
+// begun is a sign-in under way, by its state.
+type begun struct{ nonce, verifier string }
+
+// signedIn is who uses the application.
+type signedIn struct {
+	Name, Username, Email string
+	Groups                []string
+	ACR                   string
+	AMR                   []string
+	At                    time.Time
+	raw                   string
+}
+
+// newSampleApps serves the applications, the phone and the style they share.
+func newSampleApps(issuer, base string, clients []admin.ClientSpec, p *phone) http.Handler {
+	mux := http.NewServeMux()
+	paths := []string{"/", "/wiki/"}
+	for i, c := range clients {
+		j := len(clients) - 1 - i
+		a := &sampleApp{name: c.Name, path: paths[i], base: base, issuer: issuer, id: string(c.ID), secret: c.Secret,
+			other: [2]string{clients[j].Name, paths[j]}, pending: map[string]begun{}, sessions: map[string]signedIn{}}
+		mux.HandleFunc("GET "+a.path+"{$}", a.home)
+		mux.HandleFunc("GET "+a.path+"sign-in", a.signIn)
+		mux.HandleFunc("GET "+a.path+"callback", a.callback)
+		mux.HandleFunc("POST "+a.path+"sign-out", a.signOut)
+	}
+	mux.Handle("/phone", p)
+	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, web.FS, "static/style.css") })
+	return mux
+}
+
+func (a *sampleApp) cookie() string { return "sample-" + a.id }
+
+// client gives the provider's metadata and the OAuth configuration.
+func (a *sampleApp) client(ctx context.Context) (*oidc.Provider, *oauth2.Config, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.provider == nil {
+		p, err := oidc.NewProvider(ctx, a.issuer)
+		if err != nil {
+			return nil, nil, err
+		}
+		a.provider = p
+	}
+	return a.provider, &oauth2.Config{ClientID: a.id, ClientSecret: a.secret, Endpoint: a.provider.Endpoint(),
+		RedirectURL: a.base + a.path + "callback", Scopes: []string{oidc.ScopeOpenID, "profile", "email", "groups"}}, nil
+}
+
+func (a *sampleApp) home(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	who, ok := a.sessions[cookieValue(r, a.cookie())]
+	a.mu.Unlock()
+	demoRender(w, "app", map[string]any{"App": a.name, "Path": a.path, "Who": who, "SignedIn": ok, "Other": a.other[0], "OtherPath": a.other[1]})
+}
+
+func (a *sampleApp) signIn(w http.ResponseWriter, r *http.Request) {
+	_, conf, err := a.client(context.WithoutCancel(r.Context()))
+	if err != nil {
+		a.trouble(w, "The identity provider cannot be reached", err.Error())
+		return
+	}
+	state, flow := rand.Text(), begun{nonce: rand.Text(), verifier: oauth2.GenerateVerifier()}
+	a.mu.Lock()
+	a.pending[state] = flow
+	a.mu.Unlock()
+	http.SetCookie(w, &http.Cookie{Name: a.cookie() + "-state", Value: state, Path: a.path, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	http.Redirect(w, r, conf.AuthCodeURL(state, oidc.Nonce(flow.nonce), oauth2.S256ChallengeOption(flow.verifier)), http.StatusSeeOther)
+}
+
+func (a *sampleApp) callback(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	state := q.Get("state")
+	a.mu.Lock()
+	flow, ok := a.pending[state]
+	delete(a.pending, state)
+	a.mu.Unlock()
+	if !ok || cookieValue(r, a.cookie()+"-state") != state || q.Get("iss") != a.issuer {
+		a.trouble(w, "This sign-in was not begun here", "state or iss differs")
+		return
+	}
+	if e := q.Get("error"); e != "" {
+		a.trouble(w, "Signing in did not work", e+": "+q.Get("error_description"))
+		return
+	}
+	who, err := a.redeem(r.Context(), q.Get("code"), flow)
+	if err != nil {
+		a.trouble(w, "Signing in did not work", err.Error())
+		return
+	}
+	id := rand.Text()
+	a.mu.Lock()
+	a.sessions[id] = who
+	a.mu.Unlock()
+	http.SetCookie(w, &http.Cookie{Name: a.cookie(), Value: id, Path: a.path, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	http.Redirect(w, r, a.path, http.StatusSeeOther)
+}
+
+// redeem exchanges the code and checks the ID token.
+func (a *sampleApp) redeem(ctx context.Context, code string, flow begun) (signedIn, error) {
+	var who signedIn
+	provider, conf, err := a.client(context.WithoutCancel(ctx))
+	if err != nil {
+		return who, err
+	}
+	token, err := conf.Exchange(ctx, code, oauth2.VerifierOption(flow.verifier))
+	if err != nil {
+		return who, err
+	}
+	raw, _ := token.Extra("id_token").(string)
+	idToken, err := provider.Verifier(&oidc.Config{ClientID: a.id, SupportedSigningAlgs: []string{"RS256", "ES256"}}).Verify(ctx, raw)
+	if err != nil {
+		return who, err
+	}
+	if idToken.Nonce != flow.nonce {
+		return who, http.ErrNoCookie
+	}
+	var claims struct {
+		Name     string   `json:"name"`
+		Username string   `json:"preferred_username"`
+		Email    string   `json:"email"`
+		Groups   []string `json:"groups"`
+		ACR      string   `json:"acr"`
+		AMR      []string `json:"amr"`
+		AuthTime int64    `json:"auth_time"`
+	}
+	if err := idToken.Claims(&claims); err != nil {
+		return who, err
+	}
+	return signedIn{claims.Name, claims.Username, claims.Email, claims.Groups, claims.ACR, claims.AMR, time.Unix(claims.AuthTime, 0), raw}, nil
+}
+
+// signOut ends the application's own session and then the one at the provider (RP-Initiated Logout).
+func (a *sampleApp) signOut(w http.ResponseWriter, r *http.Request) {
+	id := cookieValue(r, a.cookie())
+	a.mu.Lock()
+	who := a.sessions[id]
+	delete(a.sessions, id)
+	provider := a.provider
+	a.mu.Unlock()
+	http.SetCookie(w, &http.Cookie{Name: a.cookie(), Path: a.path, MaxAge: -1})
+	var metadata struct {
+		EndSession string `json:"end_session_endpoint"`
+	}
+	if provider == nil || provider.Claims(&metadata) != nil || who.raw == "" {
+		http.Redirect(w, r, a.path, http.StatusSeeOther)
+		return
+	}
+	q := url.Values{"id_token_hint": {who.raw}, "post_logout_redirect_uri": {a.base + a.path}}
+	http.Redirect(w, r, metadata.EndSession+"?"+q.Encode(), http.StatusSeeOther)
+}
+
+func (a *sampleApp) trouble(w http.ResponseWriter, what, detail string) {
+	w.WriteHeader(http.StatusBadGateway)
+	demoRender(w, "trouble", map[string]any{"App": a.name, "Path": a.path, "What": what, "Detail": detail})
+}
+
+func cookieValue(r *http.Request, name string) string {
+	c, err := r.Cookie(name)
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+// demoRender shows a page of the demo. The templates are parsed each time: it is a demo, and they can be watched.
+func demoRender(w http.ResponseWriter, name string, data any) {
+	sub, err := fs.Sub(demoFiles, "demo")
+	if err == nil {
+		var t *template.Template
+		if t, err = template.ParseFS(sub, "*.html"); err == nil {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			w.Header().Set("Cache-Control", "no-store")
+			err = t.ExecuteTemplate(w, name, data)
+		}
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
+}

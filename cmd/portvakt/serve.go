@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/portvakt/portvakt/internal/account"
+	"github.com/portvakt/portvakt/internal/store"
+)
+
+type serveCmd struct {
+	Migrate bool `help:"Bring a Postgres schema up to date first."`
+}
+
+// Run serves until SIGTERM or SIGINT, then lets running requests finish for up to 30 seconds.
+func (c *serveCmd) Run(s *settings) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	clock, err := newClock(ctx, s.TestClockFile)
+	if err != nil {
+		return err
+	}
+	v, err := open(ctx, s, wiring{migrate: c.Migrate, clock: clock})
+	if err != nil {
+		return err
+	}
+	defer v.db.Close()
+	if err := v.setupLink(ctx); err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", s.Listen)
+	if err != nil {
+		return fmt.Errorf("the address cannot be served on: %w", err)
+	}
+	return v.serve(ctx, listener)
+}
+
+// setupLink prints a one-time link for the first administrator if there is nobody yet.
+func (v *service) setupLink(ctx context.Context) error {
+	var any bool
+	err := v.db.View(ctx, func(t *store.Tx) (err error) { any, err = t.AnyUser(); return err })
+	if err != nil || any {
+		return err
+	}
+	token, err := v.admin.MakeLink(ctx, cli, account.LinkSetup, "", time.Hour)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("There is nobody yet. Make the first administrator here, within the hour:\n\n  %s/link/%s\n\n", v.settings.Issuer, token)
+	return nil
+}
+
+// drain is how long running requests may take to finish.
+const drain = 30 * time.Second
+
+// serve answers on listener until ctx ends, with the housekeeping beside it.
+func (v *service) serve(ctx context.Context, listener net.Listener) error {
+	handler, err := v.server()
+	if err != nil {
+		return err
+	}
+	v.db.Watch()
+	var background sync.WaitGroup
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	background.Go(func() { v.watchKeys(ctx) })
+	background.Go(func() { v.sweep(ctx) })
+	srv := handler.HTTP()
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(listener) }()
+	v.log.Info("serving", "address", listener.Addr().String(), "issuer", v.settings.Issuer, "version", version())
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		stopping, done := context.WithTimeout(context.Background(), drain)
+		err = srv.Shutdown(stopping)
+		done()
+	}
+	cancel()
+	background.Wait()
+	v.log.Info("stopped")
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return err
+}
+
+// watchKeys notices within a second that another process rotated the keys.
+func (v *service) watchKeys(ctx context.Context) {
+	each(ctx, time.Second, func() {
+		switch changed, err := v.ring.Reload(); {
+		case err != nil:
+			v.log.Error("keys not reloaded; the present ones stay in use", "error", err)
+		case changed:
+			v.log.Info("keys reloaded")
+		}
+	})
+}
+
+// sweep deletes what is long over.
+func (v *service) sweep(ctx context.Context) {
+	each(ctx, 5*time.Minute, func() {
+		for ctx.Err() == nil {
+			var gone int64
+			err := v.db.Housekeep(ctx, func(t *store.Tx) (err error) { gone, err = t.Sweep(); return err })
+			if err != nil {
+				v.log.Warn("sweep put off", "error", err)
+			}
+			if err != nil || gone < 1000 {
+				return
+			}
+		}
+	})
+}
+
+// each runs fn every so often until ctx ends.
+func each(ctx context.Context, every time.Duration, fn func()) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			fn()
+		}
+	}
+}
+
+// newClock gives the clock: the system's, or with a test clock file the system's plus the duration that the file holds.
+func newClock(ctx context.Context, file string) (func() time.Time, error) {
+	if file == "" {
+		return time.Now, nil
+	}
+	read := func() (time.Duration, error) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return 0, err
+		}
+		return time.ParseDuration(strings.TrimSpace(string(text)))
+	}
+	var offset atomic.Int64
+	first, err := read()
+	if err != nil {
+		return nil, fmt.Errorf("test-clock-file: %w", err)
+	}
+	offset.Store(int64(first))
+	go each(ctx, 500*time.Millisecond, func() {
+		if d, err := read(); err == nil {
+			offset.Store(int64(d))
+		}
+	})
+	return func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }, nil
+}
+
+type migrateCmd struct {
+	Check bool `help:"Only tell."`
+}
+
+// Run migrates, or with --check tells and fails if there is something to do.
+func (c *migrateCmd) Run(s *settings) error {
+	ctx := context.Background()
+	db, err := store.Open(ctx, s.Database, store.Options{Timeout: time.Minute})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	has, wants, err := db.Schema(ctx)
+	if err != nil {
+		return unreachable(err)
+	}
+	if c.Check {
+		if has != wants {
+			return fmt.Errorf("the database has schema %d, this program needs %d; run: portvakt migrate", has, wants)
+		}
+		fmt.Printf("schema %d is up to date\n", has)
+		return nil
+	}
+	ran, err := db.Migrate(ctx)
+	for _, name := range ran {
+		fmt.Println("migrated", name)
+	}
+	if err == nil && len(ran) == 0 {
+		fmt.Printf("schema %d is up to date\n", has)
+	}
+	return err
+}

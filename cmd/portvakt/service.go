@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/portvakt/portvakt/internal/account"
+	"github.com/portvakt/portvakt/internal/admin"
+	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/keyring"
+	"github.com/portvakt/portvakt/internal/login"
+	"github.com/portvakt/portvakt/internal/oidc"
+	"github.com/portvakt/portvakt/internal/server"
+	"github.com/portvakt/portvakt/internal/store"
+)
+
+// service is everything that the commands share, wired.
+type service struct {
+	settings *settings
+	db       *store.DB
+	ring     *keyring.Ring
+	hasher   *factor.Hasher
+	oidc     *oidc.Provider
+	admin    *admin.Service
+	log      *slog.Logger
+}
+
+// wiring says how open may go about it.
+type wiring struct {
+	migrate bool          // bring a Postgres schema up to date; SQLite always is
+	timeout time.Duration // of one change; commands take their time
+	clock   func() time.Time
+}
+
+// cli is the origin of what the command line does.
+var cli = audit.Origin{Actor: "cli"}
+
+// open opens keys and database and refuses what does not belong together.
+func open(ctx context.Context, s *settings, w wiring) (*service, error) {
+	ring, err := keyring.Open(s.Keys)
+	if errors.Is(err, keyring.ErrMissing) {
+		ring, err = firstKeys(ctx, s, w)
+	}
+	if err != nil {
+		return nil, err
+	}
+	db, err := store.Open(ctx, s.Database, store.Options{Sealer: ring, Now: w.clock, Timeout: w.timeout})
+	if err != nil {
+		return nil, err
+	}
+	if err := prepare(ctx, db, w, ring); err != nil {
+		db.Close()
+		return nil, err
+	}
+	v := &service{settings: s, db: db, ring: ring, hasher: factor.NewHasher(factor.Params{}, runtime.GOMAXPROCS(0)), log: newLog(s.LogFormat)}
+	v.oidc = oidc.New(db, ring, s.Issuer)
+	v.admin = admin.New(db, v.hasher, v.oidc.SecretMAC)
+	return v, nil
+}
+
+// firstKeys makes the keys, but only for a database that knows of none: keys that were lost are never replaced.
+func firstKeys(ctx context.Context, s *settings, w wiring) (*keyring.Ring, error) {
+	db, err := store.Open(ctx, s.Database, store.Options{Timeout: w.timeout})
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	has, _, err := db.Schema(ctx)
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	known := ""
+	if has > 0 {
+		err = db.View(ctx, func(t *store.Tx) (err error) { known, err = t.Value("keyring"); return err })
+		if err != nil {
+			return nil, unreachable(err)
+		}
+	}
+	if known != "" {
+		return nil, fmt.Errorf("the folder %s holds no keys, but the database was sealed with keys %s; restore the folder from its backup", s.Keys, known)
+	}
+	return keyring.Create(s.Keys)
+}
+
+// prepare brings the schema up to date or refuses it, and ties the database to its keys.
+func prepare(ctx context.Context, db *store.DB, w wiring, ring *keyring.Ring) error {
+	has, wants, err := db.Schema(ctx)
+	if err != nil {
+		return unreachable(err)
+	}
+	switch {
+	case has < wants && db.Postgres() && !w.migrate:
+		return fmt.Errorf("the database has schema %d and this program needs %d; run: portvakt migrate (or serve --migrate)", has, wants)
+	case has != wants:
+		if _, err := db.Migrate(ctx); err != nil {
+			return err
+		}
+	}
+	known := ""
+	err = db.View(ctx, func(t *store.Tx) (err error) { known, err = t.Value("keyring"); return err })
+	if err == nil && known == "" {
+		err = db.Change(ctx, cli, func(t *store.Tx) (err error) {
+			if known, err = t.ClaimValue("keyring", ring.ID()); err != nil {
+				return err
+			}
+			return t.Record(audit.Event{Kind: audit.KeyCreated, Detail: map[string]string{"keyring": ring.ID()}})
+		})
+	}
+	if err != nil {
+		return unreachable(err)
+	}
+	if known != ring.ID() {
+		return fmt.Errorf("the keys are %s, but the database was sealed with keys %s; use the folder that belongs to this database", ring.ID(), known)
+	}
+	return nil
+}
+
+// unreachable says what to do about a database that does not answer.
+func unreachable(err error) error {
+	if errors.Is(err, store.ErrOutage) {
+		return fmt.Errorf("the database does not answer; check that it runs and that the address is right (%w)", errors.Unwrap(oneLine(err)))
+	}
+	return err
+}
+
+// oneLine wraps err so that its text has no line breaks.
+func oneLine(err error) error {
+	return fmt.Errorf("%w", errors.New(strings.Join(strings.Fields(err.Error()), " ")))
+}
+
+func newLog(format string) *slog.Logger {
+	info, err := os.Stderr.Stat()
+	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0
+	if format == "text" || format == "auto" && terminal {
+		return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, nil))
+}
+
+// server builds the HTTP face.
+func (v *service) server() (*server.Server, error) {
+	proxies, err := v.settings.proxies()
+	if err != nil {
+		return nil, err
+	}
+	return server.New(server.Options{
+		Issuer: v.settings.issuerURL(), Brand: v.settings.Organisation, DB: v.db, OIDC: v.oidc,
+		Login: login.New(v.db, v.hasher, v.settings.Organisation), Account: account.New(v.db, v.hasher),
+		FormKey: v.ring.Secret("form"), Proxies: proxies, Log: v.log, Ready: v.ready,
+	})
+}
+
+// ready names what keeps the service from its work.
+func (v *service) ready(ctx context.Context) map[string]string {
+	has, wants, err := v.db.Schema(ctx)
+	switch {
+	case err != nil:
+		return map[string]string{"database": "the database does not answer"}
+	case has != wants:
+		return map[string]string{"schema": fmt.Sprintf("the database has schema %d, this program needs %d", has, wants)}
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+// Package client holds what may ask for a sign-in: an application that is registered with Portvakt, the rules its
+// registration must obey, and the comparison of a requested redirect URI with the registered ones.
+//
+// The package is pure: it reads no clock, no file, no network and no randomness. A secret never enters it; the hash of
+// a client's secret lives in the store's row beside the client. A Client that passed Validate has these properties, on
+// which the rest of Portvakt relies:
+//
+//   - every redirect URI is absolute, ASCII, at most 2048 bytes, without fragment, user information, wildcard or dot
+//     segment, and reads the same after it was parsed and written again;
+//   - its scheme is https, or http on loopback, or (public clients only) a private-use scheme with a dot in it;
+//   - a public client cannot switch PKCE off and cannot use client_credentials.
+package client
+
+import (
+	"slices"
+	"strings"
+)
+
+// ID is a client_id: 1 to 128 characters of [A-Za-z0-9._~-].
+type ID string
+
+// The ways a client authenticates at the token endpoint (OpenID Connect Core 1.0 §9).
+const (
+	AuthBasic = "client_secret_basic"
+	AuthPost  = "client_secret_post"
+	AuthNone  = "none" // a public client: it has no secret and always uses PKCE
+)
+
+// The grant types that this version knows (RFC 6749 §1.3).
+const (
+	GrantCode              = "authorization_code"
+	GrantRefresh           = "refresh_token"
+	GrantClientCredentials = "client_credentials"
+)
+
+// Client is one registered application. The tags are the metadata names of OpenID Connect Dynamic Client Registration
+// 1.0 §2 and RFC 7591 §2, with Portvakt's own names beside them; JSON and YAML use the same.
+type Client struct {
+	ID            ID       `json:"client_id" yaml:"client_id"`
+	Name          string   `json:"client_name,omitempty" yaml:"client_name,omitempty"`
+	RedirectURIs  []string `json:"redirect_uris,omitempty" yaml:"redirect_uris,omitempty"`
+	ResponseTypes []string `json:"response_types,omitempty" yaml:"response_types,omitempty"` // absent, or ["code"]
+
+	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty" yaml:"post_logout_redirect_uris,omitempty"`
+	BackchannelLogoutURI   string   `json:"backchannel_logout_uri,omitempty" yaml:"backchannel_logout_uri,omitempty"`
+
+	GrantTypes []string `json:"grant_types,omitempty" yaml:"grant_types,omitempty"`
+	AuthMethod string   `json:"token_endpoint_auth_method,omitempty" yaml:"token_endpoint_auth_method,omitempty"`
+	SigningAlg string   `json:"id_token_signed_response_alg,omitempty" yaml:"id_token_signed_response_alg,omitempty"`
+	Scope      string   `json:"scope,omitempty" yaml:"scope,omitempty"` // tokens, one space between each
+
+	RequirePKCE    *bool    `json:"require_pkce,omitempty" yaml:"require_pkce,omitempty"` // nil: true
+	RequireConsent bool     `json:"require_consent,omitempty" yaml:"require_consent,omitempty"`
+	AllowedGroups  []string `json:"allowed_groups,omitempty" yaml:"allowed_groups,omitempty"` // none: everybody
+	MinimumACR     string   `json:"minimum_acr,omitempty" yaml:"minimum_acr,omitempty"`
+	Privacy        *Privacy `json:"privacy,omitempty" yaml:"privacy,omitempty"`
+}
+
+// Privacy is what the register of processing says about a client (GDPR Article 30). Portvakt shows it and decides
+// nothing by it.
+type Privacy struct {
+	Purpose    string `json:"purpose,omitempty" yaml:"purpose,omitempty"`
+	LegalBasis string `json:"legal_basis,omitempty" yaml:"legal_basis,omitempty"`
+	Role       string `json:"role,omitempty" yaml:"role,omitempty"`
+	Retention  string `json:"retention,omitempty" yaml:"retention,omitempty"`
+	Agreement  string `json:"agreement,omitempty" yaml:"agreement,omitempty"`
+}
+
+// Normalise fills what was left out: grant_types [authorization_code], client_secret_basic, RS256, scope "openid" and
+// the client_id as name. response_types ["code"] says nothing and is dropped, so that equal clients compare equal.
+// Call it before Validate; calling it twice changes nothing.
+func (c *Client) Normalise() {
+	if len(c.GrantTypes) == 0 {
+		c.GrantTypes = []string{GrantCode}
+	}
+	if c.AuthMethod == "" {
+		c.AuthMethod = AuthBasic
+	}
+	if c.SigningAlg == "" {
+		c.SigningAlg = "RS256" // OpenID Connect Core 1.0 §15.1: mandatory to implement, and the default
+	}
+	if c.Scope == "" {
+		c.Scope = "openid"
+	}
+	if c.Name == "" {
+		c.Name = string(c.ID)
+	}
+	if len(c.ResponseTypes) == 0 || slices.Equal(c.ResponseTypes, []string{"code"}) {
+		c.ResponseTypes = nil
+	}
+}
+
+// Public reports whether the client has no secret (RFC 6749 §2.1).
+func (c *Client) Public() bool { return c.AuthMethod == AuthNone }
+
+// PKCE reports whether an authorization request must carry a code challenge. It is true unless a confidential client
+// says require_pkce: false (RFC 9700 §2.1.1).
+func (c *Client) PKCE() bool { return c.Public() || c.RequirePKCE == nil || *c.RequirePKCE }
+
+// Scopes returns the scope tokens in the order in which they are registered.
+func (c *Client) Scopes() []string { return strings.Fields(c.Scope) }
+
+// Allows reports whether one scope token is registered. The comparison is exact: no prefixes, no wildcards.
+func (c *Client) Allows(scope string) bool { return slices.Contains(c.Scopes(), scope) }
+
+// Grant reports whether the client may use one grant type.
+func (c *Client) Grant(name string) bool { return slices.Contains(c.GrantTypes, name) }
+
+// AllowedFor reports whether a person of these groups may sign in to the client: one shared group is enough, and a
+// client that names no group is open to everybody.
+func (c *Client) AllowedFor(groups []string) bool {
+	if len(c.AllowedGroups) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(groups, func(g string) bool { return slices.Contains(c.AllowedGroups, g) })
+}

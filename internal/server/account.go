@@ -1,0 +1,187 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/portvakt/portvakt/internal/account"
+	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/flow"
+	"github.com/portvakt/portvakt/internal/oidc"
+	"github.com/portvakt/portvakt/internal/user"
+)
+
+func (s *Server) root(w http.ResponseWriter, r *http.Request) {
+	http.Redirect(w, r, "/account", http.StatusSeeOther)
+}
+
+// home is a person's own page; who is not signed in is asked to.
+func (s *Server) home(w http.ResponseWriter, r *http.Request) {
+	session, person, err := s.visitor(r)
+	if err == nil && person != nil {
+		err = s.Login.Touch(r.Context(), session)
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if person == nil {
+		s.begin(w, r, flow.Needs{}, errand{Return: "/account"})
+		return
+	}
+	page := homePage{page: s.page(w, r, person.Locale), Name: person.Name, Username: person.Username, Email: person.Email,
+		SignOutAction: oidc.PathLogout}
+	page.Since = session.AuthTime.In(time.Local).Format("2006-01-02 15:04")
+	for _, m := range session.Proved {
+		switch m {
+		case user.MethodPassword:
+			page.Methods = append(page.Methods, "method.password")
+		case user.MethodOTP:
+			page.Methods = append(page.Methods, "method.totp")
+		}
+	}
+	s.pages.render(w, http.StatusOK, "home", page)
+}
+
+// showLogout answers a logout request (OpenID Connect RP-Initiated Logout 1.0 §2): a good hint for the session at hand
+// ends it at once, anything else asks the person first.
+func (s *Server) showLogout(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	asked, err := s.OIDC.ReadLogout(r.Context(), q.Get)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	session, person, err := s.visitor(r)
+	switch {
+	case err != nil:
+		s.fail(w, r, err)
+	case person == nil:
+		s.goodbye(w, r, asked)
+	case asked.Session != "" && asked.Session == session.ID:
+		s.endSession(w, r, session, asked)
+	default:
+		page := signoutPage{page: s.page(w, r, q.Get("ui_locales")), Action: oidc.PathLogout, Hidden: map[string]string{}, CancelURL: "/account"}
+		if asked.Client != nil {
+			page.App = asked.Client.Name
+		}
+		if asked.Back != "" {
+			page.FormAction = formAction(asked.Back)
+			for _, name := range []string{"client_id", "id_token_hint", "post_logout_redirect_uri", "state"} {
+				page.Hidden[name] = q.Get(name)
+			}
+		}
+		s.pages.render(w, http.StatusOK, "signout", page)
+	}
+}
+
+// postLogout ends the session for a form of ours. A POSTed logout request of an application (§2 allows it) has no form
+// token; it is sent on as a GET, which asks the person.
+func (s *Server) postLogout(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Sec-Fetch-Site") == "cross-site" && s.readForm(w, r) {
+		http.Redirect(w, r, oidc.PathLogout+"?"+r.PostForm.Encode(), http.StatusSeeOther)
+		return
+	}
+	if !s.ownForm(w, r) {
+		return
+	}
+	asked, err := s.OIDC.ReadLogout(r.Context(), r.PostForm.Get)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	session, person, err := s.visitor(r)
+	switch {
+	case err != nil:
+		s.fail(w, r, err)
+	case person == nil:
+		s.goodbye(w, r, asked)
+	default:
+		s.endSession(w, r, session, asked)
+	}
+}
+
+func (s *Server) endSession(w http.ResponseWriter, r *http.Request, session user.Session, asked oidc.Logout) {
+	origin := s.origin(w, r)
+	origin.Actor = string(session.User)
+	if err := s.Login.Logout(r.Context(), origin, session); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.keep(w, s.names.session, "")
+	s.goodbye(w, r, asked)
+}
+
+// goodbye sends the browser back to the application, or to a page that says that it is done.
+func (s *Server) goodbye(w http.ResponseWriter, r *http.Request, asked oidc.Logout) {
+	w.Header().Set("Cache-Control", "no-store")
+	if asked.Back != "" {
+		http.Redirect(w, r, asked.Back, http.StatusSeeOther)
+		return
+	}
+	http.Redirect(w, r, "/signed-out", http.StatusSeeOther)
+}
+
+func (s *Server) signedOut(w http.ResponseWriter, r *http.Request) {
+	s.pages.render(w, http.StatusOK, "signedout", signedoutPage{page: s.page(w, r, ""), SignInURL: "/account"})
+}
+
+func (s *Server) showLink(w http.ResponseWriter, r *http.Request) {
+	link, err := s.Account.ReadLink(r.Context(), r.PathValue("token"))
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.passwordPage(w, r, link, "", nil)
+}
+
+func (s *Server) useLink(w http.ResponseWriter, r *http.Request) {
+	token := r.PathValue("token")
+	link, err := s.Account.ReadLink(r.Context(), token)
+	if err == nil {
+		err = s.Account.UseLink(r.Context(), s.origin(w, r), token, account.Form{Username: r.PostForm.Get("username"),
+			Name: r.PostForm.Get("name"), Email: r.PostForm.Get("email"), Password: r.PostForm.Get("password"), Repeat: r.PostForm.Get("repeat")})
+	}
+	alert, args := alertForPassword(err, link.MinLength)
+	switch {
+	case err == nil:
+		http.Redirect(w, r, "/account", http.StatusSeeOther)
+	case alert != "":
+		s.passwordPage(w, r, link, alert, args)
+	default:
+		s.fail(w, r, err)
+	}
+}
+
+func alertForPassword(err error, least int) (string, []any) {
+	for _, a := range []struct {
+		err  error
+		name string
+		args []any
+	}{
+		{account.ErrMissing, "alert.missing", nil},
+		{account.ErrMismatch, "alert.mismatch", nil},
+		{account.ErrTaken, "alert.username_taken", nil},
+		{factor.ErrTooShort, "alert.short", []any{"min", least}},
+		{factor.ErrTooLong, "alert.long", []any{"max", 256}},
+		{factor.ErrNotText, "alert.not_text", nil},
+		{user.ErrUsername, "alert.username_bad", nil},
+		{user.ErrEmail, "alert.email_bad", nil},
+		{user.ErrName, "alert.name_bad", nil},
+	} {
+		if errors.Is(err, a.err) {
+			return a.name, a.args
+		}
+	}
+	return "", nil
+}
+
+func (s *Server) passwordPage(w http.ResponseWriter, r *http.Request, link account.Link, alert string, args []any) {
+	page := passwordPage{page: s.page(w, r, link.Person.Locale), Action: r.URL.Path, Kind: link.Kind, Username: link.Person.Username,
+		Alert: alert, AlertArgs: args, MinLength: link.MinLength}
+	if link.Kind == account.LinkSetup && r.PostForm != nil {
+		page.Username, page.Name, page.Email = r.PostForm.Get("username"), r.PostForm.Get("name"), r.PostForm.Get("email")
+	}
+	s.pages.render(w, http.StatusOK, "password", page)
+}

@@ -1,0 +1,153 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/portvakt/portvakt/internal/client"
+	"github.com/portvakt/portvakt/internal/flow"
+	"github.com/portvakt/portvakt/internal/login"
+	"github.com/portvakt/portvakt/internal/oidc"
+	"github.com/portvakt/portvakt/internal/store"
+	"github.com/portvakt/portvakt/internal/user"
+)
+
+// errand is what a sign-in was begun for. It rides through login as an opaque text.
+type errand struct {
+	Query   string `json:"q,omitempty"` // the authorization request, form-encoded
+	Return  string `json:"r,omitempty"` // or a page of ours
+	Client  string `json:"c,omitempty"` // name of the application
+	Origin  string `json:"o,omitempty"` // where the browser goes afterwards
+	Hint    string `json:"h,omitempty"` // login_hint
+	Locales string `json:"l,omitempty"` // ui_locales
+	Again   bool   `json:"a,omitempty"` // the person is signed in and must prove it anew
+}
+
+func readErrand(text string) errand {
+	var e errand
+	_ = json.Unmarshal([]byte(text), &e) // it was written by begin; an empty errand leads to /account
+	return e
+}
+
+// authorizePost sends a POSTed authorization request (OpenID Connect Core §3.1.2.1) on as a GET: foreign sites' POSTs do
+// not bring our cookies, their links do.
+func (s *Server) authorizePost(w http.ResponseWriter, r *http.Request) {
+	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	if strings.TrimSpace(strings.ToLower(media)) != "application/x-www-form-urlencoded" || r.ParseForm() != nil {
+		s.problem(w, r, http.StatusBadRequest, "bad_request", "the body must be application/x-www-form-urlencoded and at most 64 KiB")
+		return
+	}
+	http.Redirect(w, r, oidc.PathAuthorize+"?"+r.PostForm.Encode(), http.StatusSeeOther)
+}
+
+// authorize is the dispatcher: a sign-in comes back here when it is done.
+func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		s.problem(w, r, http.StatusBadRequest, "bad_request", "the query is not form-encoded")
+		return
+	}
+	var resumed *oidc.Resumed
+	var session user.SessionID // that the sign-in led to
+	if id := query.Get("flow"); id != "" && !query.Has("client_id") {
+		view, err := s.Login.Show(r.Context(), id, cookie(r, s.names.browser))
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		if view.Flow.Step != flow.Done {
+			http.Redirect(w, r, "/login/"+id, http.StatusSeeOther)
+			return
+		}
+		if query, err = url.ParseQuery(readErrand(view.Flow.Request).Query); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		resumed, session = &oidc.Resumed{Flow: id, Needs: view.Flow.Needs}, view.Flow.Session
+	}
+	var visitor oidc.Visitor
+	if visitor.Session, visitor.Person, err = s.visitor(r); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if visitor.Person == nil || visitor.Session.ID != session {
+		resumed = nil // another session than the one this sign-in led to
+	}
+	s.dispatch(w, r, query, visitor, resumed)
+}
+
+func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, query url.Values, v oidc.Visitor, resumed *oidc.Resumed) {
+	origin := s.origin(w, r)
+	if v.Person != nil {
+		origin.Actor = string(v.Person.ID)
+	}
+	out, err := s.OIDC.Authorize(r.Context(), origin, query, v, resumed)
+	if errors.Is(err, store.ErrConflict) && resumed != nil {
+		out, err = s.OIDC.Authorize(r.Context(), origin, query, v, nil) // the sign-in was exchanged already: ask again
+	}
+	switch {
+	case err != nil:
+		s.fail(w, r, err)
+	case out.Problem != nil:
+		status := http.StatusBadRequest
+		if out.Problem.Name == "not_allowed" {
+			status = http.StatusForbidden
+		}
+		s.problem(w, r, status, out.Problem.Name, out.Problem.Detail)
+	case out.SignIn != nil:
+		s.begin(w, r, out.SignIn.Needs, errand{Query: query.Encode(), Client: out.SignIn.Client.Name, Origin: out.SignIn.Origin,
+			Hint: out.SignIn.Hint, Locales: query.Get("ui_locales"), Again: v.Person != nil})
+	case out.Response.FormPost:
+		s.formPost(w, r, out.Response)
+	default:
+		h := w.Header()
+		h["Location"] = []string{out.Response.Location()}
+		h["Cache-Control"] = []string{"no-store"}
+		w.WriteHeader(http.StatusSeeOther) // never 307: RFC 9700 §4.12
+	}
+}
+
+// begin starts a sign-in and sends the browser to its page.
+func (s *Server) begin(w http.ResponseWriter, r *http.Request, needs flow.Needs, e errand) {
+	opaque, err := json.Marshal(e)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	id, err := s.Login.Begin(r.Context(), s.origin(w, r), login.Request{Needs: needs, Browser: s.browser(w, r), Opaque: string(opaque)})
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, "/login/"+id, http.StatusSeeOther)
+}
+
+// formPost sends a response by form (OAuth 2.0 Form Post Response Mode).
+func (s *Server) formPost(w http.ResponseWriter, r *http.Request, resp *oidc.Response) {
+	target, err := formTarget(resp.Redirect)
+	if err != nil {
+		s.problem(w, r, http.StatusBadRequest, "bad_redirect", "response_mode=form_post needs an https redirect_uri, or http on loopback")
+		return
+	}
+	page := formpostPage{page: s.page(w, r, ""), Action: target}
+	page.FormAction = formAction(client.Origin(target))
+	for _, name := range []string{"code", "error", "error_description", "state", "iss"} {
+		if value := resp.Params.Get(name); value != "" {
+			page.Params = append(page.Params, param{name, value})
+		}
+	}
+	s.pages.render(w, http.StatusOK, "formpost", page)
+}
+
+// formAction allows the pages of a sign-in to lead to the application. Browsers hold it against every redirect after the
+// form, and an application may send the browser on to another host of its own, so https is allowed as a whole.
+func formAction(origin string) string {
+	if origin == "" || strings.HasPrefix(origin, "https://") {
+		return "'self' https:"
+	}
+	return "'self' https: " + origin
+}

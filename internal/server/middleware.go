@@ -1,0 +1,142 @@
+package server
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+
+	"github.com/portvakt/portvakt/internal/audit"
+)
+
+// answer is the response of one request: it carries the request's id and remembers what happened to it.
+type answer struct {
+	http.ResponseWriter
+	id     string
+	status int
+	fault  error
+}
+
+// WriteHeader notes the status.
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// LogFault notes why the answer is a server error.
+func (a *answer) LogFault(err error) { a.fault = err }
+
+// Unwrap serves http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// The headers of every answer (RFC 9700 §4.16, threats RM-03). Pages add their own Content-Security-Policy.
+var (
+	noSniff    = []string{"nosniff"}
+	noReferrer = []string{"no-referrer"}
+	denyFrames = []string{"DENY"}
+	sameOrigin = []string{"same-origin"}
+	closedCSP  = []string{"default-src 'none'; frame-ancestors 'none'"}
+	hsts       = []string{"max-age=31536000; includeSubDomains"}
+)
+
+// ServeHTTP gives the request an id, the answer its headers, and keeps a panic from anybody else.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a := &answer{ResponseWriter: w, id: rand.Text()[:16]}
+	h := w.Header()
+	h["X-Request-Id"] = []string{a.id}
+	h["X-Content-Type-Options"] = noSniff
+	h["Referrer-Policy"] = noReferrer
+	h["X-Frame-Options"] = denyFrames
+	h["Cross-Origin-Opener-Policy"] = sameOrigin
+	h["Content-Security-Policy"] = closedCSP
+	if s.Issuer.Scheme == "https" {
+		h["Strict-Transport-Security"] = hsts
+	}
+	defer s.finish(a, r)
+	if r.Body != nil && r.Body != http.NoBody {
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	}
+	s.mux.ServeHTTP(a, r)
+}
+
+// finish logs what went wrong. Neither query nor body nor header is logged: they hold codes and tokens.
+func (s *Server) finish(a *answer, r *http.Request) {
+	if v := recover(); v != nil {
+		if v == http.ErrAbortHandler {
+			panic(v)
+		}
+		s.Log.Error("panic", "request", a.id, "method", r.Method, "route", r.Pattern, "panic", v, "stack", string(debug.Stack()))
+		if a.status == 0 {
+			s.problem(a, r, http.StatusInternalServerError, "fault", "")
+		}
+		return
+	}
+	level := slog.LevelDebug
+	if a.status >= 500 {
+		level = slog.LevelError
+	}
+	if s.Log.Enabled(r.Context(), level) {
+		s.Log.Log(r.Context(), level, "request", "request", a.id, "method", r.Method, "route", r.Pattern, "status", a.status, "error", a.fault)
+	}
+}
+
+// protocol hands a request with its origin to an endpoint that answers by itself.
+func (s *Server) protocol(fn func(http.ResponseWriter, *http.Request, audit.Origin)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { fn(w, r, s.origin(w, r)) }
+}
+
+const maxAgent = 256
+
+// origin is where a request comes from, as the trail keeps it.
+func (s *Server) origin(w http.ResponseWriter, r *http.Request) audit.Origin {
+	agent := r.UserAgent()
+	if len(agent) > maxAgent {
+		agent = agent[:maxAgent]
+	}
+	o := audit.Origin{IP: s.peer(r), Agent: strings.ToValidUTF8(strings.ReplaceAll(agent, "\x00", ""), "")}
+	if a, ok := w.(*answer); ok {
+		o.Request = a.id
+	}
+	return o
+}
+
+// peer is the address of the client: the connection's own, or, if that is a trusted proxy, the right-most address of
+// X-Forwarded-For that is not one.
+func (s *Server) peer(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	if len(s.Proxies) == 0 || !s.trusted(host) {
+		return host
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		addr, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			return host // whatever is further left cannot be believed
+		}
+		if host = addr.Unmap().String(); !s.trusted(host) {
+			return host
+		}
+	}
+	return host
+}
+
+func (s *Server) trusted(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	for _, p := range s.Proxies {
+		if p.Contains(addr.Unmap().WithZone("")) {
+			return true
+		}
+	}
+	return false
+}
