@@ -50,6 +50,7 @@ const layers = `
 	3 internal/server: @0 @1 @2 web
 	3 internal/api:    @0 @1 @2
 
+	4 internal/server/servertest: @0 @1 @2 internal/store/storetest internal/server
 	4 cmd/portvakt: @0 @1 @2 @3 migrations web
 	4 cmd/loadgen:
 	4 internal:

@@ -156,7 +156,7 @@ func (a *asked) grant(ctx context.Context) (Answer, error) {
 		Nonce: a.query.Get("nonce"), AuthTime: s.AuthTime.Unix(), Proved: s.Proved}
 	until := a.now.Add(codeLife)
 	a.fresh = &store.Grant{ID: store.NewID(a.now), Client: a.client.ID, User: s.User, Session: s.ID, Data: a.data.encode(), CodeUntil: until, Expires: until}
-	ar, err := a.p.fosite.NewAuthorizeRequest(ctx, &http.Request{Method: http.MethodGet, URL: &url.URL{}, Form: a.query})
+	ar, err := a.p.fosite.NewAuthorizeRequest(ctx, &http.Request{Method: http.MethodGet, URL: &url.URL{}, Form: a.known()})
 	if err == nil {
 		for _, scope := range ar.GetRequestedScopes() {
 			ar.GrantScope(scope)
@@ -167,6 +167,18 @@ func (a *asked) grant(ctx context.Context) (Answer, error) {
 		}
 	}
 	return a.refuse(ctx, err)
+}
+
+// known is the request as fosite needs to see it: what it knows, and a state long enough for its taste. The real state
+// goes from the query to the response untouched, and may be missing.
+func (a *asked) known() url.Values {
+	form := url.Values{"state": {"kept-by-portvakt"}}
+	for _, name := range []string{"client_id", "redirect_uri", "response_type", "response_mode", "scope", "code_challenge", "code_challenge_method"} {
+		if v, ok := a.query[name]; ok {
+			form[name] = v
+		}
+	}
+	return form
 }
 
 func (a *asked) issue(ctx context.Context, code string) (Answer, error) {

@@ -24,7 +24,7 @@ type personClaims struct {
 	Groups        []string `json:"groups,omitempty"`
 }
 
-func releasedTo(scopes []string, p *store.Person) personClaims {
+func releasedTo(scopes []string, p *store.Person) (personClaims, error) {
 	var c personClaims
 	for _, s := range scopes {
 		switch s {
@@ -33,12 +33,15 @@ func releasedTo(scopes []string, p *store.Person) personClaims {
 		case "email":
 			c.Email, c.EmailVerified = p.Email, p.Email != ""
 		case "phone":
+			if err := p.OpenPhone(); err != nil {
+				return c, err
+			}
 			c.Phone, c.PhoneVerified = p.Phone, p.Phone != ""
 		case "groups":
 			c.Groups = p.Groups
 		}
 	}
-	return c
+	return c, nil
 }
 
 // idClaims are the claims of an ID token (OpenID Connect Core §2, contract §4).
@@ -61,10 +64,14 @@ type idClaims struct {
 // (OpenID Connect Core §12.2).
 func (p *Provider) idToken(u *unit, scopes []string, accessToken string) (string, error) {
 	g := u.grant
+	released, err := releasedTo(scopes, g.Person)
+	if err != nil {
+		return "", err
+	}
 	c := idClaims{
 		Issuer: p.issuer, Subject: g.User, Audience: g.Client, Issued: u.now.Unix(), Expires: u.now.Add(idTokenLife).Unix(),
 		AuthTime: u.data.AuthTime, AtHash: accessTokenHash(u.client.SigningAlg, accessToken), Session: string(g.Session),
-		ACR: user.Level(u.data.Proved), AMR: user.AMR(u.data.Proved), personClaims: releasedTo(scopes, g.Person),
+		ACR: user.Level(u.data.Proved), AMR: user.AMR(u.data.Proved), personClaims: released,
 	}
 	if u.token.kind == kindCode {
 		c.Nonce = u.data.Nonce

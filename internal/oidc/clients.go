@@ -26,7 +26,7 @@ func (r requesting) GetGrantTypes() fosite.Arguments {
 	return r.c.GrantTypes
 }
 func (r requesting) GetResponseTypes() fosite.Arguments { return fosite.Arguments{"code"} }
-func (r requesting) GetScopes() fosite.Arguments        { return r.c.Scopes() }
+func (r requesting) GetScopes() fosite.Arguments        { return r.c.Granted }
 func (r requesting) IsPublic() bool                     { return r.c.Public() }
 func (r requesting) GetAudience() fosite.Arguments      { return nil }
 
@@ -39,13 +39,7 @@ func joinScopes(scopes []string) string { return strings.Join(scopes, " ") }
 
 // SecretMAC is how a client secret stands in its row: an HMAC under a key of the keyring, so that a stolen database does
 // not let anybody try secrets.
-func (p *Provider) SecretMAC(secret string) []byte { return macSecret(p.secret, secret) }
-
-func macSecret(key []byte, secret string) []byte {
-	m := hmac.New(sha256.New, key)
-	m.Write([]byte(secret))
-	return m.Sum(nil)
-}
+func (p *Provider) SecretMAC(secret string) []byte { return p.secrets.mac(nil, []byte(secret)) }
 
 // credentials are what a client presented, and by which method.
 type credentials struct {
@@ -101,7 +95,7 @@ func (p *Provider) authenticate(ctx context.Context, r *http.Request, form url.V
 		u.fault = err
 		return nil, err
 	}
-	present, want := macSecret(p.secret, got.secret), make([]byte, sha256.Size)
+	present, want := p.SecretMAC(got.secret), make([]byte, sha256.Size)
 	if c != nil {
 		u.client = c
 		copy(want, c.Secret)

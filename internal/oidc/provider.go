@@ -35,19 +35,19 @@ const (
 
 // Provider answers the protocol endpoints. It is safe for concurrent use.
 type Provider struct {
-	db     *store.DB
-	ring   *keyring.Ring
-	issuer string
-	minter *minter
-	secret []byte // MAC key of client secrets
-	fosite *fosite.Fosite
-	docs   documents
+	db      *store.DB
+	ring    *keyring.Ring
+	issuer  string
+	minter  *minter
+	secrets *macs // of client secrets
+	fosite  *fosite.Fosite
+	docs    documents
 }
 
 // New gives the provider of issuer, a URL without a trailing slash.
 func New(db *store.DB, ring *keyring.Ring, issuer string) *Provider {
 	p := &Provider{db: db, ring: ring, issuer: strings.TrimSuffix(issuer, "/"), minter: newMinter(ring.Secret("token")),
-		secret: ring.Secret("client-secret")}
+		secrets: newMACs(ring.Secret("client-secret"))}
 	p.fosite = p.compose()
 	p.docs.discovery = newDocument(p.metadata())
 	return p
@@ -71,7 +71,6 @@ func (p *Provider) compose() *fosite.Fosite {
 			return nil
 		},
 		RefreshTokenScopes:           []string{"offline_access"},
-		MinParameterEntropy:          -1, // state and nonce are the client's business (fosite: 0 would mean 8)
 		OmitRedirectScopeParam:       true,
 		SanitationWhiteList:          []string{"redirect_uri"},
 		ClientAuthenticationStrategy: p.authenticate,

@@ -55,10 +55,15 @@ func (p *Provider) UserInfo(w http.ResponseWriter, r *http.Request, o audit.Orig
 	case !has(scopes, "openid"):
 		challenge(w, http.StatusForbidden, "insufficient_scope", "The access token lacks the scope openid.")
 	default:
+		released, err := releasedTo(scopes, u.grant.Person)
+		if err != nil {
+			p.writeFault(w, err)
+			return
+		}
 		writeJSON(w, http.StatusOK, struct {
 			Subject user.ID `json:"sub"`
 			personClaims
-		}{u.grant.User, releasedTo(scopes, u.grant.Person)})
+		}{u.grant.User, released})
 	}
 }
 

@@ -50,12 +50,11 @@ func (storage) GetAuthorizeCodeSession(ctx context.Context, code string, _ fosit
 	if err := u.load(ctx, code, kindCode); err != nil {
 		return nil, err
 	}
-	r, err := u.requester()
-	if err == nil && !u.grant.CodeUsed.IsZero() {
+	if !u.grant.CodeUsed.IsZero() {
 		u.reuse, u.reason = true, audit.Replayed
-		return r, fosite.ErrInvalidatedAuthorizeCode
+		return u.requester(), fosite.ErrInvalidatedAuthorizeCode
 	}
-	return r, err
+	return u.requester(), nil
 }
 
 // InvalidateAuthorizeCodeSession notes that the code is to be used.
@@ -87,10 +86,8 @@ func (storage) GetRefreshTokenSession(ctx context.Context, token string, _ fosit
 	if err := u.load(ctx, token, kindRefresh); err != nil {
 		return nil, err
 	}
-	r, err := u.requester()
+	r := u.requester()
 	switch gen := int64(u.token.more); {
-	case err != nil:
-		return nil, err
 	case gen < u.grant.Gen:
 		u.reuse, u.reason = true, audit.Replayed
 		return r, fosite.ErrInactiveToken
@@ -127,7 +124,7 @@ func (storage) GetPKCERequestSession(ctx context.Context, code string, _ fosite.
 	if u.data.Challenge == "" {
 		return nil, fosite.ErrNotFound
 	}
-	return u.requester()
+	return u.requester(), nil
 }
 
 // DeletePKCERequestSession deletes nothing: a wrong verifier must not make the right one unnecessary.

@@ -28,6 +28,7 @@ type unit struct {
 	token wire         // what was presented
 	grant *store.Grant // what it names, with data decoded
 	data  grantData
+	shown *fosite.Request // the grant as fosite sees it
 
 	fresh  *store.Grant // to be created
 	redeem bool         // the code is to be used
@@ -126,7 +127,10 @@ func (u *unit) refuse(r audit.Reason) error {
 }
 
 // requester shows the loaded grant as the request that fosite once gave away.
-func (u *unit) requester() (fosite.Requester, error) {
+func (u *unit) requester() fosite.Requester {
+	if u.shown != nil {
+		return u.shown
+	}
 	c := u.client
 	if c == nil || c.ID != u.grant.Client {
 		c = &store.Client{Client: client.Client{ID: u.grant.Client}} // fosite compares the ids and refuses
@@ -140,8 +144,9 @@ func (u *unit) requester() (fosite.Requester, error) {
 		form["code_challenge"], form["code_challenge_method"] = []string{u.data.Challenge}, []string{"S256"}
 	}
 	scopes := u.data.scopes()
-	return &fosite.Request{ID: u.grant.ID, Client: requesting{c}, Form: form, RequestedScope: scopes, GrantedScope: scopes,
-		Session: &session{subject: string(u.grant.User)}}, nil
+	u.shown = &fosite.Request{ID: u.grant.ID, Client: requesting{c}, Form: form, RequestedScope: scopes, GrantedScope: scopes,
+		Session: &session{subject: string(u.grant.User)}}
+	return u.shown
 }
 
 // session is fosite's idea of a session: nothing of it is stored, lifetimes are the provider's.

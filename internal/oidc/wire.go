@@ -6,10 +6,9 @@ import (
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/binary"
-	"time"
-
 	"hash"
 	"sync"
+	"time"
 )
 
 // kind is the first byte of a token on the wire: what it is, and in its upper half the number of the MAC key.
@@ -52,21 +51,26 @@ func (k kind) prefix() string {
 	return "pvr_"
 }
 
-// minter makes and checks wire tokens. It is safe for concurrent use.
-type minter struct{ macs sync.Pool }
+// macs makes HMAC-SHA-256 sums under one key. It is safe for concurrent use.
+type macs struct{ pool sync.Pool }
 
-func newMinter(key []byte) *minter {
-	return &minter{macs: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+func newMACs(key []byte) *macs {
+	return &macs{pool: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
 }
 
-func (m *minter) mac(dst, data []byte) []byte {
-	h := m.macs.Get().(hash.Hash)
+func (m *macs) mac(dst, data []byte) []byte {
+	h := m.pool.Get().(hash.Hash)
 	h.Reset()
 	h.Write(data)
 	dst = h.Sum(dst)
-	m.macs.Put(h)
+	m.pool.Put(h)
 	return dst
 }
+
+// minter makes and checks wire tokens. It is safe for concurrent use.
+type minter struct{ *macs }
+
+func newMinter(key []byte) *minter { return &minter{newMACs(key)} }
 
 // mint writes w as a token.
 func (m *minter) mint(w wire) string {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/rand"
 	"log/slog"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
 )
@@ -85,9 +87,16 @@ func (s *Server) finish(a *answer, r *http.Request) {
 	}
 }
 
+// patience is how long a protocol endpoint waits for the database in all: an outage is told within 2 seconds.
+const patience = 2 * time.Second
+
 // protocol hands a request with its origin to an endpoint that answers by itself.
 func (s *Server) protocol(fn func(http.ResponseWriter, *http.Request, audit.Origin)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) { fn(w, r, s.origin(w, r)) }
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), patience)
+		defer cancel()
+		fn(w, r.WithContext(ctx), s.origin(w, r))
+	}
 }
 
 const maxAgent = 256

@@ -15,6 +15,7 @@ import (
 type Client struct {
 	client.Client
 	Secret  []byte
+	Granted []string // its scopes, split once
 	Created time.Time
 	Updated time.Time
 }
@@ -84,6 +85,7 @@ func scanClient(s scanner) (Client, error) {
 	if err := json.Unmarshal([]byte(body), &c.Client); err != nil {
 		return c, fmt.Errorf("store: a client's registration is damaged: %w", err)
 	}
+	c.Granted = c.Scopes()
 	c.Created, c.Updated = instant(created), instant(updated)
 	return c, nil
 }

@@ -41,9 +41,9 @@ func (t *Tx) Record(e audit.Event) error {
 		}
 		detail = string(b)
 	}
-	t.do(insertEvent, NewID(t.now), micros(t.now), string(e.Kind), string(e.Outcome), string(e.Reason), e.Actor, e.Subject,
+	t.recorded++
+	t.do(insertEvent, idAt(t.now, t.recorded), micros(t.now), string(e.Kind), string(e.Outcome), string(e.Reason), e.Actor, e.Subject,
 		e.Client, e.Session, t.origin.Request, detail, sealedBy, personal)
-	t.audited = true
 	return nil
 }
 

@@ -40,22 +40,20 @@ func nullable(s string) sql.NullString { return sql.NullString{String: s, Valid:
 // GrantByID reads a grant, its person and whether its session was ended, in one trip.
 func (t *Tx) GrantByID(id string) (Grant, error) {
 	var g Grant
-	var cid string
-	var uid, sid, alive sql.NullString
+	var cid, uid, sid, alive string
 	var until, used, rotated, expires, revoked, created int64
 	var p personScan
-	err := t.row(append([]any{&g.ID, &cid, &uid, &sid, &g.Data, &until, &used, &g.Gen, &rotated, &expires, &revoked, &created, &alive}, p.dest()...),
-		`select g.id, g.client_id, g.user_id, g.session_id, g.data, g.code_until, g.code_used_at, g.gen, g.rotated_at, g.expires_at, g.revoked_at,
-  g.created_at, s.id, `+personColumns+`
-from grants g left join sessions s on s.id = g.session_id and s.ended_at = 0
-left join users u on u.id = g.user_id left join factors f on f.user_id = u.id and f.kind = 'totp'
+	err := t.row(append([]any{&g.ID, &cid, &uid, &sid, &g.Data, &until, &used, &g.Gen, &rotated, &expires, &revoked, &created, &alive}, p.brief()...),
+		`select g.id, g.client_id, coalesce(g.user_id, ''), coalesce(g.session_id, ''), g.data, g.code_until, g.code_used_at, g.gen, g.rotated_at,
+  g.expires_at, g.revoked_at, g.created_at, coalesce(s.id, ''), `+briefColumns+`
+from grants g left join sessions s on s.id = g.session_id and s.ended_at = 0 left join users u on u.id = g.user_id
 where g.id = $1`, id)
 	if err != nil {
 		return g, err
 	}
-	g.Client, g.User, g.Session = client.ID(cid), user.ID(uid.String), user.SessionID(sid.String)
+	g.Client, g.User, g.Session = client.ID(cid), user.ID(uid), user.SessionID(sid)
 	g.CodeUntil, g.CodeUsed, g.Rotated, g.Expires = instant(until), instant(used), instant(rotated), instant(expires)
-	g.Revoked, g.Created, g.SessionEnded = instant(revoked), instant(created), sid.Valid && !alive.Valid
+	g.Revoked, g.Created, g.SessionEnded = instant(revoked), instant(created), sid != "" && alive == ""
 	g.Person, err = p.person(t)
 	return g, err
 }

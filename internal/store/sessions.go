@@ -1,6 +1,7 @@
 package store
 
 import (
+	"strings"
 	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
@@ -43,14 +44,13 @@ func (s *sessionScan) dest() []any {
 }
 
 // session leaves IdleUntil at ExpiresAt: how long idle may last is policy, which the reader knows.
-func (s *sessionScan) session() (user.Session, error) {
-	proved, err := words(s.proved)
+func (s *sessionScan) session() user.Session {
 	out := user.Session{ID: user.SessionID(s.id), User: user.ID(s.user), AuthTime: instant(s.auth), CreatedAt: instant(s.created),
 		SeenAt: instant(s.seen), ExpiresAt: instant(s.expires), IdleUntil: instant(s.expires), EndedAt: instant(s.ended)}
-	for _, m := range proved {
+	for m := range strings.FieldsSeq(s.proved) {
 		out.Proved = append(out.Proved, user.Method(m))
 	}
-	return out, err
+	return out
 }
 
 // SessionByToken gives the session whose token hashes to token, and its person. ErrNotFound if there is none; whether it
@@ -58,15 +58,12 @@ func (s *sessionScan) session() (user.Session, error) {
 func (t *Tx) SessionByToken(token []byte) (user.Session, *Person, error) {
 	var s sessionScan
 	var p personScan
-	err := t.row(append(s.dest(), p.dest()...), "select "+sessionColumns+", "+personColumns+
-		" from sessions s join users u on u.id = s.user_id left join factors f on f.user_id = u.id and f.kind = 'totp' where s.token = $1", token)
+	err := t.row(append(s.dest(), p.brief()...), "select "+sessionColumns+", "+briefColumns+
+		" from sessions s join users u on u.id = s.user_id where s.token = $1", token)
 	if err != nil {
 		return user.Session{}, nil, err
 	}
-	session, err := s.session()
-	if err != nil {
-		return session, nil, err
-	}
+	session := s.session()
 	person, err := p.person(t)
 	return session, person, err
 }
@@ -79,9 +76,8 @@ func (t *Tx) SessionsOf(id user.ID) ([]user.Session, error) {
 		if err := row.Scan(s.dest()...); err != nil {
 			return err
 		}
-		session, err := s.session()
-		all = append(all, session)
-		return err
+		all = append(all, s.session())
+		return nil
 	}, "select "+sessionColumns+" from sessions s where s.user_id = $1 and s.ended_at = 0 and s.expires_at > $2 order by s.created_at desc",
 		string(id), micros(t.now))
 	return all, err

@@ -104,15 +104,16 @@ func (db *DB) Now() time.Time { return db.clock().UTC().Truncate(time.Microsecon
 
 // Tx is one unit of work. It belongs to one goroutine and ends with the function it was given to.
 type Tx struct {
-	db      *DB
-	ctx     context.Context
-	unit    unit
-	write   bool
-	now     time.Time
-	origin  audit.Origin
-	audited bool
-	queue   []stmt
-	err     error // the first fault; nothing runs after it
+	db     *DB
+	ctx    context.Context
+	unit   unit
+	write  bool
+	now    time.Time
+	origin audit.Origin
+	queue  []stmt
+	err    error // the first fault; nothing runs after it
+
+	recorded int // events so far
 }
 
 // Now is fixed at the start of the unit: a row and its event carry the same instant.
@@ -120,13 +121,21 @@ func (t *Tx) Now() time.Time { return t.now }
 
 // View reads.
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, db.timeout)
+	ctx, cancel := db.limit(ctx)
 	defer cancel()
 	err := db.once(ctx, audit.Origin{}, false, fn)
 	if retriable(err) {
 		err = db.once(ctx, audit.Origin{}, false, fn)
 	}
 	return err
+}
+
+// limit gives ctx the deadline of one unit, unless its own comes sooner.
+func (db *DB) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if end, ok := ctx.Deadline(); ok && time.Until(end) <= db.timeout {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, db.timeout)
 }
 
 // Change is the only way to write what matters. fn may run again if the engine undid it (a deadlock); it must not have
@@ -136,7 +145,7 @@ func (db *DB) Change(ctx context.Context, o audit.Origin, fn func(*Tx) error) er
 		if err := fn(t); err != nil {
 			return err
 		}
-		if !t.audited {
+		if t.recorded == 0 {
 			return ErrUnaudited
 		}
 		return nil
@@ -149,7 +158,7 @@ func (db *DB) Housekeep(ctx context.Context, fn func(*Tx) error) error {
 }
 
 func (db *DB) write(ctx context.Context, o audit.Origin, fn func(*Tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, db.timeout)
+	ctx, cancel := db.limit(ctx)
 	defer cancel()
 	if err := db.monthReady(ctx); err != nil {
 		return err

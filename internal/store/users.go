@@ -1,73 +1,76 @@
 package store
 
 import (
-	"database/sql"
+	"strings"
 	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/user"
 )
 
-// Person is a user with what sign-in needs to check a proof. Password and TOTP are empty where there are none.
+// Person is a user with what the caller needs of their secrets. Password and TOTP are empty where there are none.
 type Person struct {
-	user.User
+	user.User              // Phone is empty until OpenPhone
 	Password        string // PHC string
 	PasswordChanged time.Time
-	TOTP            string // otpauth URI, opened
+	TOTP            string // otpauth URI, opened; in brief reads empty
 	TOTPStep        int64  // the last step that was used
 	key             []byte
+	phone           []byte // sealed
+	sealer          Sealer
 }
 
-// HasTOTP reports whether the person has a soft token.
+// HasTOTP reports whether the person has a soft token. Brief reads (sessions, grants) do not know.
 func (p *Person) HasTOTP() bool { return p != nil && p.TOTP != "" }
 
-// personColumns are read by personScan in this order; the tables are users u left join factors f.
+// OpenPhone unseals the phone number, which few need.
+func (p *Person) OpenPhone() error {
+	if len(p.phone) == 0 || p.Phone != "" {
+		return nil
+	}
+	number, err := p.sealer.Open(p.key, p.phone, "phone")
+	p.Phone = string(number)
+	return err
+}
+
+// The columns of a person, from users u, who may be absent from an outer join; the whole also from factors f.
 const (
-	personColumns = `u.id, u.username, u.name, u.email, u.phone, u.locale, u.groups, u.roles, u.password, u.password_changed_at,
-  u.sealing_key, u.created_at, u.disabled_at, f.secret, f.last_step`
+	briefColumns = `coalesce(u.id, ''), coalesce(u.username, ''), coalesce(u.name, ''), coalesce(u.email, ''), u.phone, coalesce(u.locale, ''),
+  coalesce(u.groups, ''), u.sealing_key, coalesce(u.disabled_at, 0)`
+	personColumns = briefColumns + `, coalesce(u.roles, ''), coalesce(u.password, ''), coalesce(u.password_changed_at, 0),
+  coalesce(u.created_at, 0), f.secret, coalesce(f.last_step, 0)`
 	personTables = `users u left join factors f on f.user_id = u.id and f.kind = 'totp'`
 	byLogin      = `(select id from users where username_key = $1 or email_key = $1 order by case when username_key = $1 then 0 else 1 end limit 1)`
 )
 
-// personScan receives the columns of a person, who may be absent from an outer join.
+// personScan receives the columns of a person.
 type personScan struct {
-	id, username, name, email, locale, groups, roles, password sql.NullString
-	changed, created, disabled, step                           sql.NullInt64
+	id, username, name, email, locale, groups, roles, password string
+	changed, created, disabled, step                           int64
 	phone, key, secret                                         []byte
 }
 
-func (p *personScan) dest() []any {
-	return []any{&p.id, &p.username, &p.name, &p.email, &p.phone, &p.locale, &p.groups, &p.roles, &p.password, &p.changed,
-		&p.key, &p.created, &p.disabled, &p.secret, &p.step}
+func (p *personScan) brief() []any {
+	return []any{&p.id, &p.username, &p.name, &p.email, &p.phone, &p.locale, &p.groups, &p.key, &p.disabled}
 }
 
+func (p *personScan) dest() []any {
+	return append(p.brief(), &p.roles, &p.password, &p.changed, &p.created, &p.secret, &p.step)
+}
+
+// person gives what was scanned, or nil if there was nobody.
 func (p *personScan) person(t *Tx) (*Person, error) {
-	if !p.id.Valid {
+	if p.id == "" {
 		return nil, nil
 	}
-	id := user.ID(p.id.String)
-	t.db.keys.put(id, p.key)
-	groups, err := words(p.groups.String)
-	if err != nil {
-		return nil, err
-	}
-	roles, err := words(p.roles.String)
-	if err != nil {
-		return nil, err
-	}
-	phone, err := t.unseal(p.key, "phone", p.phone)
-	if err != nil {
-		return nil, err
-	}
+	out := &Person{User: user.User{ID: user.ID(p.id), Username: p.username, Name: p.name, Email: p.email, Locale: p.locale,
+		CreatedAt: instant(p.created), DisabledAt: instant(p.disabled)}, Password: p.password, PasswordChanged: instant(p.changed),
+		TOTPStep: p.step, key: p.key, phone: p.phone, sealer: t.db.sealer}
+	t.db.keys.put(out.ID, p.key)
+	out.Groups, out.Roles = strings.Fields(p.groups), strings.Fields(p.roles)
 	secret, err := t.unseal(p.key, "totp", p.secret)
-	if err != nil {
-		return nil, err
-	}
-	return &Person{
-		User: user.User{ID: id, Username: p.username.String, Name: p.name.String, Email: p.email.String, Phone: string(phone),
-			Locale: p.locale.String, Groups: groups, Roles: roles, CreatedAt: instant(p.created.Int64), DisabledAt: instant(p.disabled.Int64)},
-		Password: p.password.String, PasswordChanged: instant(p.changed.Int64), TOTP: string(secret), TOTPStep: p.step.Int64, key: p.key,
-	}, nil
+	out.TOTP = string(secret)
+	return out, err
 }
 
 func (t *Tx) person(where string, args ...any) (*Person, error) {
@@ -78,7 +81,16 @@ func (t *Tx) person(where string, args ...any) (*Person, error) {
 		}
 		return nil, err
 	}
-	return p.person(t)
+	return p.whole(t)
+}
+
+// whole is person with the phone number opened.
+func (p *personScan) whole(t *Tx) (*Person, error) {
+	person, err := p.person(t)
+	if err != nil || person == nil {
+		return nil, err
+	}
+	return person, person.OpenPhone()
 }
 
 // PersonByID gives one person, or user.ErrNotFound.
@@ -96,7 +108,7 @@ func (t *Tx) Persons(each func(*Person) error) error {
 		if err := s.Scan(scan.dest()...); err != nil {
 			return err
 		}
-		p, err := scan.person(t)
+		p, err := scan.whole(t)
 		if err != nil {
 			return err
 		}

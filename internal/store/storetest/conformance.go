@@ -126,7 +126,7 @@ func users(t *testing.T, e Engine) {
 		Change(t, db, func(tx *store.Tx) error { return errors.Join(tx.CreateFlow(f), Event(tx, u.ID)) })
 		View(t, db, func(tx *store.Tx) error {
 			s, err := tx.SignInByName(f.ID, login)
-			if err != nil || s.Person == nil || s.Person.ID != u.ID || s.Person.Phone != u.Phone || s.Person.Name != u.Name {
+			if err != nil || s.Person == nil || s.Person.ID != u.ID || s.Person.OpenPhone() != nil || s.Person.Phone != u.Phone || s.Person.Name != u.Name {
 				t.Errorf("login %q found %+v (%v)", login, s.Person, err)
 			}
 			return nil

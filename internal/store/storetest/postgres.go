@@ -36,9 +36,12 @@ var scratch server
 // Main runs the tests of a package that uses Postgres and stops the scratch server afterwards.
 func Main(m *testing.M) {
 	code := m.Run()
-	scratch.stop()
+	Close()
 	os.Exit(code)
 }
+
+// Close stops the scratch server. Only a TestMain that cannot end with Main needs it.
+func Close() { scratch.stop() }
 
 // Postgres gives the address of an empty database on the scratch server.
 func Postgres(t testing.TB) string {

@@ -1,0 +1,144 @@
+// Package servertest gives tests the whole service: real database, real keys, real HTTP on loopback, and a browser
+// without a screen that fills in the forms as a person would.
+package servertest
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portvakt/portvakt/internal/account"
+	"github.com/portvakt/portvakt/internal/admin"
+	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/login"
+	"github.com/portvakt/portvakt/internal/oidc"
+	"github.com/portvakt/portvakt/internal/server"
+	"github.com/portvakt/portvakt/internal/store"
+	"github.com/portvakt/portvakt/internal/store/storetest"
+)
+
+// Site is one running instance.
+type Site struct {
+	URL    string
+	DB     *store.DB
+	OIDC   *oidc.Provider
+	Admin  *admin.Service
+	Server *server.Server
+	Clock  func() time.Time
+}
+
+// Options of a site. The zero value is good.
+type Options struct {
+	Clock   func() time.Time
+	Apply   string // an apply file; empty: Sample
+	Proxies []netip.Prefix
+	Timeout time.Duration
+}
+
+// Secret and Password are those of the sample data.
+const (
+	Secret    = "a-long-random-string-for-tests"
+	Password  = "correct horse battery staple"
+	TOTP      = "otpauth://totp/Portvakt:alice?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Portvakt"
+	OtherTOTP = "otpauth://totp/Portvakt:mallory?secret=KRSXG5CTMVRXEZLUKRSXG5CTMVRXEZLU&issuer=Portvakt"
+	Redirect  = "https://app.example/callback"
+)
+
+// Sample has alice (soft token), mallory (another) and newcomer (no factor yet), and clients of each kind.
+func Sample() string {
+	users := `
+groups: [staff, admins]
+users:
+  - {username: alice, name: Alice Åkerblom, email: alice@example.se, phone: "+46701740605", groups: [staff, admins], password: ` + Password + `, totp: "` + TOTP + `", locale: en}
+  - {username: mallory, name: Mallory, email: mallory@example.se, groups: [staff], password: ` + Password + `, totp: "` + OtherTOTP + `"}
+  - {username: newcomer, name: Newcomer, email: newcomer@example.se, groups: [staff], password: ` + Password + `}
+clients:
+  - client_id: pub
+    client_name: Public
+    token_endpoint_auth_method: none
+    redirect_uris: [` + Redirect + `, "http://127.0.0.1/cb"]
+    grant_types: [authorization_code, refresh_token]
+    scope: openid profile offline_access
+`
+	for _, c := range []string{"conf, id_token_signed_response_alg: ES256", "rsa, id_token_signed_response_alg: RS256",
+		"ed, id_token_signed_response_alg: EdDSA", "other, id_token_signed_response_alg: ES256, token_endpoint_auth_method: client_secret_post",
+		"lax, require_pkce: false", "admins-only, allowed_groups: [admins]"} {
+		users += "  - {client_id: " + c + ", client_secret: " + Secret + ", redirect_uris: [" + Redirect + `], post_logout_redirect_uris: ["https://app.example/bye"],
+     grant_types: [authorization_code, refresh_token, client_credentials], scope: openid profile email phone groups offline_access api}
+`
+	}
+	return users
+}
+
+// New runs a site on the database at dbURL.
+func New(t testing.TB, dbURL string, o Options) *Site {
+	t.Helper()
+	ring := storetest.Ring(t)
+	db := storetest.OpenWith(t, dbURL, store.Options{Sealer: ring, Now: o.Clock, Timeout: o.Timeout})
+	hasher := factor.NewHasher(factor.Params{MemoryKiB: 64, Time: 1}, 4) // cheap: tests are not about its strength
+	http := httptest.NewUnstartedServer(nil)
+	issuer := "http://" + http.Listener.Addr().String()
+	s := &Site{URL: issuer, DB: db, OIDC: oidc.New(db, ring, issuer), Clock: o.Clock}
+	if s.Clock == nil {
+		s.Clock = time.Now
+	}
+	s.Admin = admin.New(db, hasher, s.OIDC.SecretMAC)
+	u, err := url.Parse(issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Server, err = server.New(server.Options{Issuer: u, Brand: "Exempelbolaget", DB: db, OIDC: s.OIDC, Login: login.New(db, hasher, "Exempelbolaget"),
+		Account: account.New(db, hasher), FormKey: ring.Secret("form"), Proxies: o.Proxies, Log: slog.New(slog.NewTextHandler(testWriter{t}, nil)),
+		Ready: func(context.Context) map[string]string { return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Apply == "" {
+		o.Apply = Sample()
+	}
+	s.ApplyFile(t, o.Apply)
+	db.Watch()
+	http.Config = s.Server.HTTP()
+	http.Start()
+	t.Cleanup(http.Close)
+	return s
+}
+
+// ApplyFile applies an apply file.
+func (s *Site) ApplyFile(t testing.TB, text string) {
+	t.Helper()
+	f, err := admin.ReadFile(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Admin.Apply(context.Background(), audit.Origin{Actor: "test"}, f, false); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Events gives the events of these kinds so far, oldest first.
+func (s *Site) Events(t testing.TB, kinds ...audit.Kind) []audit.Event {
+	t.Helper()
+	var all []audit.Event
+	storetest.View(t, s.DB, func(tx *store.Tx) error {
+		return tx.Events(store.EventFilter{Kinds: kinds, Limit: 10000}, func(e audit.Event) error { all = append(all, e); return nil })
+	})
+	return all
+}
+
+// testWriter puts log lines into the test's own output, which shows if it fails.
+type testWriter struct{ t testing.TB }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+var _ io.Writer = testWriter{}
