@@ -7,7 +7,6 @@
 #
 #   DURATION=5s   how long each measurement lasts
 #   WORKERS=8     concurrent clients
-#   SIGN_IN=CMD   see sign_in
 #
 # Exit status: 0 every goal is met, 1 a goal is missed or could not be measured.
 set -euo pipefail
@@ -17,7 +16,7 @@ duration=${DURATION:-5s}
 workers=${WORKERS:-8}
 redirect=http://127.0.0.1:5555/callback
 user=bench
-totp=JBSWY3DPEHPK3PXP
+totp=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP
 client=bench
 
 work=$(mktemp -d)
@@ -169,15 +168,10 @@ endpoint() {
   printf '%s\n' "$url"
 }
 
-# ---------------------------------------------------------------------------------------------------------------------
 # sign_in prints the Cookie value ("name=value; name=value") of a session in which $user has given password and code.
-# The code of a soft token changes each 30 s, which loadgen's -form cannot follow, so a helper signs in: SIGN_IN names a
-# command that is called with ISSUER USER PASSWORD TOTP-SECRET and prints that line.
 sign_in() {
-  [ -n "${SIGN_IN:-}" ] || return 1
-  $SIGN_IN "$issuer" "$user" "$password" "$totp" # unquoted on purpose: a command with its arguments
+  bin/loadgen -mode sign-in -base "$issuer" -form "username=$user&password=$password" -totp "$totp" 2>>"$work/loadgen.log"
 }
-# ---------------------------------------------------------------------------------------------------------------------
 
 # measure ARGUMENTS sets ops and errs from one run of loadgen on core 1.
 measure() {
@@ -221,12 +215,8 @@ row cc 0.15 -mode cc
 row introspect 0.25 -mode introspect
 row discovery 0.7 -mode get -path "$issuer/.well-known/openid-configuration"
 row jwks 0.7 -mode get -path "$(endpoint jwks_uri)"
-if cookie=$(sign_in) && [ -n "$cookie" ]; then
-  row flow 0.03 -mode flow -cookie "$cookie"
-  row refresh 0.08 -mode refresh -cookie "$cookie"
-  row userinfo - -mode userinfo -cookie "$cookie"
-else
-  printf 'flow, refresh and userinfo were not measured: no session; set SIGN_IN (see sign_in in this script)\n' >&2
-  failed=1
-fi
+cookie=$(sign_in) || die "nobody could sign in: $(tail -n 1 "$work/loadgen.log")"
+row flow 0.03 -mode flow -cookie "$cookie"
+row refresh 0.08 -mode refresh -cookie "$cookie"
+row userinfo - -mode userinfo -cookie "$cookie"
 exit "$failed"

@@ -30,23 +30,23 @@ import (
 
 // options are the flags, each under its name on the command line.
 type options struct {
-	mode, label, base, path, listen                 string
-	token, authz, userinfo, introspect              string
-	id, secret, auth, redirect                      string
-	scope, ccscope, authzExtra, tokenExtra          string
-	form, loginURL, loginJSON, cookie, authzJSON    string
-	headers, resolve, tokenFrom, pids, exec, report string
-	sso, verbose                                    bool
-	workers, pgpid, n                               int
-	duration, warm                                  time.Duration
-	maxOps                                          int64
+	mode, label, base, path, listen                    string
+	token, authz, userinfo, introspect                 string
+	id, secret, auth, redirect                         string
+	scope, ccscope, authzExtra, tokenExtra             string
+	form, totp, loginURL, loginJSON, cookie, authzJSON string
+	headers, resolve, tokenFrom, pids, exec, report    string
+	sso, verbose                                       bool
+	workers, pgpid, n                                  int
+	duration, warm                                     time.Duration
+	maxOps                                             int64
 }
 
 // parse reads the flags; a + in a scope is a space. The flag package has printed what is wrong.
 func parse(args []string) (options, error) {
 	var o options
 	f := flag.NewFlagSet("loadgen", flag.ContinueOnError)
-	f.StringVar(&o.mode, "mode", "get", "cold|get|cc|flow|refresh|introspect|userinfo|rss|serve-hello")
+	f.StringVar(&o.mode, "mode", "get", "cold|get|cc|flow|refresh|introspect|userinfo|rss|serve-hello|sign-in")
 	f.StringVar(&o.label, "label", "", "label copied to the output")
 	f.StringVar(&o.base, "base", "http://127.0.0.1:4444", "base URL")
 	f.StringVar(&o.path, "path", "/.well-known/openid-configuration", "path for get/cold")
@@ -64,6 +64,7 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.authzExtra, "authz-extra", "", "extra authorize query, k=v&k=v")
 	f.StringVar(&o.tokenExtra, "token-extra", "", "extra token form parameters, k=v&k=v")
 	f.StringVar(&o.form, "form", "", "values to fill into HTML forms met on the way, k=v&k=v")
+	f.StringVar(&o.totp, "totp", "", "sign-in: base32 secret of the soft token")
 	f.StringVar(&o.loginURL, "login-url", "", "POST here once per worker before starting (JSON login)")
 	f.StringVar(&o.loginJSON, "login-json", "", "body for -login-url")
 	f.StringVar(&o.cookie, "cookie", "", "initial Cookie pairs a=b; c=d (sent to every host)")
@@ -180,6 +181,8 @@ func start(o options) error {
 		return g.cold()
 	case "rss":
 		return g.rss()
+	case "sign-in":
+		return g.signIn()
 	}
 	return g.run()
 }

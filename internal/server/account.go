@@ -180,6 +180,7 @@ func alertForPassword(err error, least int) (string, []any) {
 func (s *Server) passwordPage(w http.ResponseWriter, r *http.Request, link account.Link, alert string, args []any) {
 	page := passwordPage{page: s.page(w, r, link.Person.Locale), Action: r.URL.Path, Kind: link.Kind, Username: link.Person.Username,
 		Alert: alert, AlertArgs: args, MinLength: link.MinLength}
+	page.OtherURL = otherLanguage(r.URL, page.OtherLang())
 	if link.Kind == account.LinkSetup && r.PostForm != nil {
 		page.Username, page.Name, page.Email = r.PostForm.Get("username"), r.PostForm.Get("name"), r.PostForm.Get("email")
 	}

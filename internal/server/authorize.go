@@ -106,6 +106,7 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, query url.Valu
 		h := w.Header()
 		h["Location"] = []string{out.Response.Location()}
 		h["Cache-Control"] = []string{"no-store"}
+		h["Referrer-Policy"] = []string{"no-referrer"}
 		w.WriteHeader(http.StatusSeeOther) // never 307: RFC 9700 §4.12
 	}
 }

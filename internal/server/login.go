@@ -88,6 +88,7 @@ func (s *Server) step(w http.ResponseWriter, r *http.Request, result login.Resul
 		page = s.pageIn(w, r, v.Person.Locale)
 	}
 	page.FormAction = formAction(e.Origin)
+	page.OtherURL = otherLanguage(r.URL, page.OtherLang()) // the answer to a wrong try stands at the same address
 	action := "/login/" + v.Flow.ID
 	var args []any
 	if alert == "alert.delayed" {

@@ -58,9 +58,8 @@ type view interface{ policy() string }
 // maxKept is the size in bytes over which a buffer is left to the collector instead of being kept for the next page.
 const maxKept = 64 << 10
 
-// render sends a page: nothing is sent before all of it is made. It sets Content-Type, Content-Length, Cache-Control and the
-// Content-Security-Policy with the page's own FormAction; the other security headers are the middleware's. A page that cannot
-// be made is logged and answered with a plain 500.
+// render sends a page: nothing is sent before all of it is made. It sets every header of a page, with
+// a Content-Security-Policy of the page's own FormAction. A page that cannot be made is logged and answered with a plain 500.
 func (p *pages) render(w http.ResponseWriter, status int, name string, data view) {
 	buf := p.buffers.Get().(*bytes.Buffer)
 	defer func() {
@@ -72,7 +71,7 @@ func (p *pages) render(w http.ResponseWriter, status int, name string, data view
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", data.policy())
+	pageHeaders(h, data.policy())
 	if err := p.set.ExecuteTemplate(buf, name, data); err != nil {
 		slog.Error("page not rendered", "page", name, "error", err, "request", h.Get("X-Request-Id"))
 		buf.Reset()
@@ -82,6 +81,14 @@ func (p *pages) render(w http.ResponseWriter, status int, name string, data view
 	h.Set("Content-Length", strconv.Itoa(buf.Len()))
 	w.WriteHeader(status)
 	_, _ = w.Write(buf.Bytes()) // the reader has gone: nobody is left to tell
+}
+
+// pageHeaders are the headers of every page (RFC 9700 §4.16, threats RM-03), and of every redirect between pages.
+func pageHeaders(h http.Header, policy string) {
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 }
 
 // brokenPage is what a person sees when a page itself is at fault, so it asks nothing of templates, texts or styles.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -33,18 +34,37 @@ func (t *Tx) Record(e audit.Event) error {
 	if err != nil {
 		return err
 	}
-	detail := "{}"
-	if len(e.Detail) > 0 {
-		b, err := json.Marshal(e.Detail)
-		if err != nil {
-			return err
-		}
-		detail = string(b)
-	}
 	t.recorded++
 	t.do(insertEvent, idAt(t.now, t.recorded), micros(t.now), string(e.Kind), string(e.Outcome), string(e.Reason), e.Actor, e.Subject,
-		e.Client, e.Session, t.origin.Request, detail, sealedBy, personal)
+		e.Client, e.Session, t.origin.Request, encodeDetail(e.Detail), sealedBy, personal)
 	return nil
+}
+
+// encodeDetail is json.Marshal of a map for the hot path: nearly all details are plain ASCII words.
+func encodeDetail(detail map[string]string) string {
+	b := make([]byte, 0, 128)
+	b = append(b, '{')
+	for _, key := range slices.Sorted(maps.Keys(detail)) {
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = append(appendString(b, key), ':')
+		b = appendString(b, detail[key])
+	}
+	return string(append(b, '}'))
+}
+
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			quoted, err := json.Marshal(s)
+			if err != nil {
+				panic(err) // a string always marshals
+			}
+			return append(b, quoted...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
 }
 
 // sealPersonal seals the origin's address and agent under the key of the person the event is about, or of the month.

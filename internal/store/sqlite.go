@@ -11,7 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	_ "modernc.org/sqlite" // the driver
+	"modernc.org/sqlite"
 )
 
 // maxGroup bounds how many units share one commit, and with it how long the first of them waits.
@@ -44,7 +44,7 @@ func openSQLite(ctx context.Context, path string) (*sqliteEngine, error) {
 	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("the database file cannot be opened: %w", err)
+		return nil, fmt.Errorf("the database file cannot be opened; name a file in a folder that the user of portvakt can write in (%w)", err)
 	}
 	file.Close()
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(2000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
@@ -57,6 +57,9 @@ func openSQLite(ctx context.Context, path string) (*sqliteEngine, error) {
 	writer, err := writers.Conn(ctx)
 	if err != nil {
 		writers.Close()
+		if lite, ok := errors.AsType[*sqlite.Error](err); ok && lite.Code()&0xff == 26 { // SQLITE_NOTADB
+			return nil, fmt.Errorf("the file %s is not a SQLite database; name another, or restore it from a backup", path)
+		}
 		return nil, fmt.Errorf("the database file %s cannot be opened: %w", path, err)
 	}
 	readers, err := sql.Open("sqlite", dsn+"&_pragma=query_only(1)")
@@ -70,7 +73,12 @@ func openSQLite(ctx context.Context, path string) (*sqliteEngine, error) {
 
 func (e *sqliteEngine) name() string { return "sqlite" }
 
+// close leaves one file behind: the last connection moves the -wal file into it, which open statements would prevent.
 func (e *sqliteEngine) close() {
+	e.reads.Range(func(_, s any) bool { s.(*sql.Stmt).Close(); return true })
+	for _, s := range e.stmts {
+		s.Close()
+	}
 	e.readers.Close()
 	e.writer.Close()
 	e.writers.Close()
