@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -88,10 +89,17 @@ func (s *server) url(db string) string {
 func Stop()     { scratch.signal(syscall.SIGSTOP) }
 func Continue() { scratch.signal(syscall.SIGCONT) }
 
-// signal reaches the server and its backends, which share its process group.
+// signal reaches the server and its backends, each of which leads a process group of its own.
 func (s *server) signal(sig syscall.Signal) {
-	if s.cmd != nil {
-		_ = syscall.Kill(-s.cmd.Process.Pid, sig)
+	if s.cmd == nil {
+		return
+	}
+	pid := strconv.Itoa(s.cmd.Process.Pid)
+	children, _ := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
+	for _, id := range append(strings.Fields(string(children)), pid) {
+		if n, err := strconv.Atoi(id); err == nil {
+			_ = syscall.Kill(n, sig)
+		}
 	}
 }
 
