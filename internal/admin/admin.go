@@ -17,9 +17,6 @@ import (
 	"github.com/portvakt/portvakt/internal/user"
 )
 
-// ErrNoClient says that no application has this id.
-var ErrNoClient = errors.New("no such client")
-
 // Service is safe for concurrent use.
 type Service struct {
 	db        *store.DB
@@ -48,6 +45,9 @@ func (s *Service) User(ctx context.Context, username string) (*store.Person, []u
 		sessions, err = t.SessionsOf(p.ID)
 		return err
 	})
+	if errors.Is(err, user.ErrNotFound) {
+		err = noUser(username)
+	}
 	return p, sessions, err
 }
 
@@ -74,14 +74,14 @@ func (s *Service) AddUser(ctx context.Context, o audit.Origin, u user.User, pass
 		return t.Record(audit.Event{Kind: audit.UserCreated, Subject: string(u.ID)})
 	})
 	if errors.Is(err, store.ErrTaken) {
-		err = fmt.Errorf("the user name %s or the mail address is in use", u.Username)
+		err = fmt.Errorf("user %s: somebody has this user name or mail address already; choose another, or see: portvakt user list", u.Username)
 	}
 	return u, err
 }
 
 // SetDisabled forbids or allows a person to sign in. Forbidding ends every session and every token at once.
 func (s *Service) SetDisabled(ctx context.Context, o audit.Origin, username string, disabled bool) error {
-	return s.change(ctx, o, username, func(t *store.Tx, p *store.Person) error {
+	err := s.change(ctx, o, username, func(t *store.Tx, p *store.Person) error {
 		t.SetDisabled(p.ID, disabled)
 		if !disabled {
 			return t.Record(audit.Event{Kind: audit.UserEnabled, Subject: string(p.ID)})
@@ -91,6 +91,13 @@ func (s *Service) SetDisabled(ctx context.Context, o audit.Origin, username stri
 		}
 		return t.EndSessionsOf(p.ID, "", audit.Administrator)
 	})
+	switch {
+	case errors.Is(err, store.ErrConflict) && disabled:
+		err = fmt.Errorf("user %s is disabled already; nothing was changed", username)
+	case errors.Is(err, store.ErrConflict):
+		err = fmt.Errorf("user %s is not disabled; nothing was changed", username)
+	}
+	return err
 }
 
 // SetPassword gives a person a new password and ends their sessions.
@@ -151,11 +158,8 @@ func (s *Service) change(ctx context.Context, o audit.Origin, username string, f
 		}
 		return fn(t, p)
 	})
-	switch {
-	case errors.Is(err, user.ErrNotFound):
-		return fmt.Errorf("there is no user %q: %w", username, user.ErrNotFound)
-	case errors.Is(err, store.ErrConflict):
-		return fmt.Errorf("nothing to do: user %s was so already, or changed meanwhile", username)
+	if errors.Is(err, user.ErrNotFound) {
+		err = noUser(username)
 	}
 	return err
 }
@@ -170,7 +174,7 @@ func (s *Service) Client(ctx context.Context, id client.ID) (store.Client, error
 	var c store.Client
 	err := s.db.View(ctx, func(t *store.Tx) (err error) { c, err = t.ClientByID(id); return err })
 	if errors.Is(err, store.ErrNotFound) {
-		err = fmt.Errorf("there is no client %q: %w", id, ErrNoClient)
+		err = noClient(id)
 	}
 	return c, err
 }
@@ -179,7 +183,7 @@ func (s *Service) Client(ctx context.Context, id client.ID) (store.Client, error
 func (s *Service) AddClient(ctx context.Context, o audit.Origin, c client.Client) (string, error) {
 	c.Normalise()
 	if err := c.Validate(); err != nil {
-		return "", err
+		return "", named("client "+string(c.ID), ": ", err)
 	}
 	secret, mac := "", []byte{}
 	if !c.Public() {
@@ -225,7 +229,7 @@ func (s *Service) RotateSecret(ctx context.Context, o audit.Origin, id client.ID
 		return t.Record(audit.Event{Kind: audit.ClientSecretMade, Client: string(id)})
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		err = fmt.Errorf("there is no client %q: %w", id, ErrNoClient)
+		err = noClient(id)
 	}
 	return secret, err
 }
@@ -237,7 +241,7 @@ func (s *Service) RemoveClient(ctx context.Context, o audit.Origin, id client.ID
 		return t.Record(audit.Event{Kind: audit.ClientRemoved, Client: string(id)})
 	})
 	if errors.Is(err, store.ErrConflict) {
-		err = fmt.Errorf("there is no client %q: %w", id, ErrNoClient)
+		err = noClient(id)
 	}
 	return err
 }

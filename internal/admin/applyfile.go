@@ -65,16 +65,31 @@ func ReadFile(r io.Reader) (*File, error) {
 	if len(text) > maxFile {
 		return nil, fmt.Errorf("the apply file is larger than %d MiB", maxFile>>20)
 	}
+	f, err := decode(text)
+	if err != nil {
+		return nil, err
+	}
+	return f, f.check()
+}
+
+// decode reads one YAML document; an empty file asks for nothing.
+func decode(text []byte) (*File, error) {
 	f := &File{Policies: policy.Default()}
-	err = yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(f)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("the apply file: %s", strings.TrimSpace(yaml.FormatError(err, false, true)))
+	in := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict())
+	if err := in.Decode(f); err != nil && !errors.Is(err, io.EOF) {
+		return nil, yamlFault(text, err)
+	}
+	if err := in.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("the apply file holds more than one document; remove the line --- and what follows it")
 	}
 	var top map[string]any
 	if err := yaml.Unmarshal(text, &top); err == nil {
-		_, f.hasPolicies = top["policies"]
+		f.hasPolicies = top["policies"] != nil
 	}
-	return f, f.check()
+	if !f.hasPolicies {
+		f.Policies = policy.Default()
+	}
+	return f, nil
 }
 
 // check finds every fault that the file shows by itself.
@@ -88,14 +103,16 @@ func (f *File) check() error {
 	for _, g := range f.Groups {
 		add(validGroup(g))
 	}
-	names := map[string]bool{}
+	names, mails := map[string]bool{}, map[string]bool{}
 	for _, u := range f.Users {
 		add(u.check())
-		if key := user.Fold(u.Username); names[key] {
+		name, mail := user.Fold(u.Username), user.Fold(u.Email)
+		if names[name] {
 			add(fmt.Errorf("user %s: stands twice in the file", u.Username))
-		} else {
-			names[key] = true
+		} else if mail != "" && mails[mail] {
+			add(fmt.Errorf("user %s: somebody else in the file has the mail address %s", u.Username, u.Email))
 		}
+		names[name], mails[mail] = true, true
 	}
 	ids := map[client.ID]bool{}
 	for i := range f.Clients {
@@ -107,8 +124,17 @@ func (f *File) check() error {
 		}
 		ids[c.ID] = true
 	}
-	add(f.Policies.Validate())
+	add(named("policies", ".", f.Policies.Validate()))
 	return errors.Join(faults...)
+}
+
+// named puts what is at fault before each line of err.
+func named(what, between string, err error) error {
+	if err == nil {
+		return nil
+	}
+	lines := strings.Split(err.Error(), "\n")
+	return errors.New(what + between + strings.Join(lines, "\n"+what+between))
 }
 
 func (u UserSpec) check() error {
@@ -121,16 +147,19 @@ func (u UserSpec) check() error {
 	}
 	if u.PasswordHash != "" {
 		if err := factor.ValidHash(u.PasswordHash); err != nil {
-			add("password_hash: %w", err)
+			add("password_hash: %s", bare(err))
 		}
 	}
 	if u.TOTP != "" {
 		if _, err := factor.ParseTOTP(u.TOTP); err != nil {
-			add("totp: %w", err)
+			add("totp: %s", bare(err))
 		}
 	}
 	return errors.Join(faults...)
 }
+
+// bare is an error of package factor without its name.
+func bare(err error) string { return strings.TrimPrefix(err.Error(), "factor: ") }
 
 // minSecret is the shortest client secret that a file may bring. Secrets are kept as a fast MAC, which is sound for
 // random ones; openssl rand -base64 32 makes a good one.
@@ -140,9 +169,9 @@ func (c ClientSpec) check() error {
 	faults := []error{c.Validate()}
 	switch {
 	case c.Public() && c.Secret != "":
-		faults = append(faults, fmt.Errorf("client %s: a client with token_endpoint_auth_method none has no client_secret", c.ID))
+		faults = append(faults, errors.New("client_secret: a client with token_endpoint_auth_method none has none; remove it"))
 	case !c.Public() && c.Secret != "" && len(c.Secret) < minSecret:
-		faults = append(faults, fmt.Errorf("client %s: client_secret has fewer than %d characters; make one with: openssl rand -base64 32", c.ID, minSecret))
+		faults = append(faults, fmt.Errorf("client_secret: has fewer than %d characters; make one with: openssl rand -base64 32", minSecret))
 	}
-	return errors.Join(faults...)
+	return named("client "+string(c.ID), ": ", errors.Join(faults...))
 }

@@ -44,6 +44,7 @@ type Flow struct {
 	Version  int           `json:"-"`
 	Step     Step          `json:"step"`
 	Needs    Needs         `json:"needs"`
+	Client   string        `json:"client,omitempty"` // who asked; for the trail
 	Person   user.ID       `json:"person,omitempty"` // set by a right password
 	Second   bool          `json:"second,omitempty"` // a second factor is needed
 	Proved   []user.Method `json:"proved,omitempty"`

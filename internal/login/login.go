@@ -61,6 +61,7 @@ func Hash(secret string) []byte {
 type Request struct {
 	Needs   flow.Needs
 	Browser string // secret of the browser; only it may answer
+	Client  string // who asked; for the trail
 	Opaque  string // comes back with every View
 }
 
@@ -68,11 +69,12 @@ type Request struct {
 func (s *Service) Begin(ctx context.Context, o audit.Origin, r Request) (string, error) {
 	now := s.db.Now()
 	f := store.Flow{Flow: flow.Begin(store.NewID(now), r.Needs, now), Browser: Hash(r.Browser), Request: r.Opaque}
+	f.Client = r.Client
 	err := s.db.Change(ctx, o, func(t *store.Tx) error {
 		if err := t.CreateFlow(f); err != nil {
 			return err
 		}
-		return t.Record(audit.Event{Kind: audit.FlowBegun, Detail: map[string]string{"flow": f.ID}})
+		return t.Record(audit.Event{Kind: audit.FlowBegun, Client: f.Client, Detail: map[string]string{"flow": f.ID}})
 	})
 	return f.ID, err
 }

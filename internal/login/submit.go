@@ -82,7 +82,7 @@ func (s *Service) Submit(ctx context.Context, o audit.Origin, id string, a Answe
 func (s *Service) wrongBrowser(ctx context.Context, o audit.Origin, in store.SignIn) error {
 	err := s.db.Change(ctx, o, func(t *store.Tx) error {
 		return t.Record(audit.Event{Kind: audit.LoginFailed, Outcome: audit.Refused, Reason: audit.WrongBrowser,
-			Subject: string(in.Flow.Person), Detail: map[string]string{"flow": in.Flow.ID, "step": string(in.Flow.Step)}})
+			Client: in.Flow.Client, Subject: string(in.Flow.Person), Detail: map[string]string{"flow": in.Flow.ID, "step": string(in.Flow.Step)}})
 	})
 	if err != nil {
 		return err
@@ -193,8 +193,12 @@ func (s *Service) commit(ctx context.Context, o audit.Origin, in store.SignIn, a
 			return err
 		}
 		for _, e := range events {
-			if e.Actor == "" && next.Person != "" {
+			e.Client = next.Client
+			if next.Person != "" {
 				e.Actor = string(next.Person)
+			}
+			if next.Step == flow.Done {
+				e.Session = string(next.Session)
 			}
 			if err := t.Record(e); err != nil {
 				return err

@@ -68,11 +68,14 @@ func (b *bench) code(t testing.TB) string {
 	return u.Query().Get("code")
 }
 
-func (b *bench) authorizeURL() string {
+func (b *bench) authorizeURL() string { return "/authorize?" + authorizeQuery(b.client).Encode() }
+
+// authorizeQuery is a good authorization request.
+func authorizeQuery(clientID string) url.Values {
 	sum := sha256.Sum256([]byte(verifier))
-	return "/authorize?" + url.Values{"response_type": {"code"}, "client_id": {b.client}, "redirect_uri": {servertest.Redirect},
+	return url.Values{"response_type": {"code"}, "client_id": {clientID}, "redirect_uri": {servertest.Redirect},
 		"scope": {"openid profile offline_access"}, "state": {"af0ifjsldkj"}, "nonce": {"n-0S6_WzA2Mj"},
-		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"}}.Encode()
+		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"}}
 }
 
 func (b *bench) token(t testing.TB, form url.Values) string {

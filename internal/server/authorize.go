@@ -20,6 +20,7 @@ type errand struct {
 	Query   string `json:"q,omitempty"` // the authorization request, form-encoded
 	Return  string `json:"r,omitempty"` // or a page of ours
 	Client  string `json:"c,omitempty"` // name of the application
+	ID      string `json:"i,omitempty"` // its client_id
 	Origin  string `json:"o,omitempty"` // where the browser goes afterwards
 	Hint    string `json:"h,omitempty"` // login_hint
 	Locales string `json:"l,omitempty"` // ui_locales
@@ -98,7 +99,7 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, query url.Valu
 		}
 		s.problem(w, r, status, out.Problem.Name, out.Problem.Detail)
 	case out.SignIn != nil:
-		s.begin(w, r, out.SignIn.Needs, errand{Query: query.Encode(), Client: out.SignIn.Client.Name, Origin: out.SignIn.Origin,
+		s.begin(w, r, out.SignIn.Needs, errand{Query: query.Encode(), Client: out.SignIn.Client.Name, ID: string(out.SignIn.Client.ID), Origin: out.SignIn.Origin,
 			Hint: out.SignIn.Hint, Locales: query.Get("ui_locales"), Again: v.Person != nil})
 	case out.Response.FormPost:
 		s.formPost(w, r, out.Response)
@@ -118,7 +119,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, needs flow.Needs,
 		s.fail(w, r, err)
 		return
 	}
-	id, err := s.Login.Begin(r.Context(), s.origin(w, r), login.Request{Needs: needs, Browser: s.browser(w, r), Opaque: string(opaque)})
+	id, err := s.Login.Begin(r.Context(), s.origin(w, r), login.Request{Needs: needs, Browser: s.browser(w, r), Client: e.ID, Opaque: string(opaque)})
 	if err != nil {
 		s.fail(w, r, err)
 		return

@@ -1,0 +1,43 @@
+package admin
+
+import (
+	"crypto/hmac"
+	"fmt"
+
+	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/store"
+)
+
+func (s *Service) planClient(spec ClientSpec, now state, groups []string) ([]step, error) {
+	what := "client " + string(spec.ID)
+	if err := undeclared(what, spec.AllowedGroups, groups); err != nil {
+		return nil, err
+	}
+	was, known := now.clients[spec.ID]
+	var mac []byte
+	switch {
+	case spec.Public():
+		mac = []byte{}
+	case spec.Secret != "":
+		mac = s.secretMAC(spec.Secret)
+	case !known || len(was.Secret) == 0:
+		return nil, fmt.Errorf("%s: client_secret is missing; make one with: openssl rand -base64 32", what)
+	}
+	put := func(kind audit.Kind) func(*store.Tx) error {
+		return func(t *store.Tx) error {
+			if err := t.PutClient(spec.Client, mac); err != nil {
+				return err
+			}
+			return t.Record(audit.Event{Kind: kind, Client: string(spec.ID)})
+		}
+	}
+	switch {
+	case !known:
+		return []step{{what + ": created", put(audit.ClientCreated)}}, nil
+	case text(was.Client) != text(spec.Client):
+		return []step{{what + ": changed", put(audit.ClientChanged)}}, nil
+	case mac != nil && !hmac.Equal(mac, was.Secret):
+		return []step{{what + ": new secret", put(audit.ClientSecretMade)}}, nil
+	}
+	return nil, nil
+}

@@ -1,0 +1,139 @@
+package admin
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/policy"
+	"github.com/portvakt/portvakt/internal/store"
+	"github.com/portvakt/portvakt/internal/user"
+)
+
+func (s *Service) planUser(ctx context.Context, spec UserSpec, now state, groups []string) ([]step, error) {
+	what := "user " + spec.Username
+	if err := undeclared(what, spec.Groups, groups); err != nil {
+		return nil, err
+	}
+	p, known := now.users[user.Fold(spec.Username)]
+	u := spec.user()
+	if known {
+		u.ID = p.ID
+	} else {
+		u.ID = user.ID(rand.Text())
+	}
+	phc, err := s.wantedHash(ctx, spec, p, now.policy.For(spec.Groups))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	var plan []step
+	if !known {
+		plan = append(plan, step{what + ": created", func(t *store.Tx) error {
+			if err := t.CreateUser(u, phc); err != nil {
+				return err
+			}
+			return t.Record(audit.Event{Kind: audit.UserCreated, Subject: string(u.ID)})
+		}})
+	} else {
+		if fields := changedFields(p.User, u); len(fields) > 0 {
+			plan = append(plan, step{what + ": changed " + strings.Join(fields, ", "), func(t *store.Tx) error {
+				if err := t.UpdateUser(u); err != nil {
+					return err
+				}
+				return t.Record(audit.Event{Kind: audit.UserChanged, Subject: string(u.ID), Detail: map[string]string{"fields": strings.Join(fields, " ")}})
+			}})
+		}
+		if phc != "" {
+			plan = append(plan, step{what + ": password set", func(t *store.Tx) error { return t.SetPassword(u.ID, "", phc, "") }})
+		}
+	}
+	if spec.TOTP != "" && (!known || !sameToken(p.TOTP, spec.TOTP)) {
+		plan = append(plan, step{what + ": soft token set", func(t *store.Tx) error {
+			if err := t.PutTOTP(u.ID, spec.TOTP, 0); err != nil {
+				return err
+			}
+			return t.Record(audit.Event{Kind: audit.FactorEnrolled, Subject: string(u.ID), Detail: map[string]string{"factor": "totp"}})
+		}})
+	}
+	return plan, nil
+}
+
+// wantedHash gives the PHC string to store, or "" if the present one does.
+func (s *Service) wantedHash(ctx context.Context, spec UserSpec, p *store.Person, rules policy.Policy) (string, error) {
+	if spec.PasswordHash != "" {
+		if p != nil && p.Password == spec.PasswordHash {
+			return "", nil
+		}
+		return spec.PasswordHash, nil
+	}
+	if spec.Password == "" {
+		return "", nil
+	}
+	normal, err := factor.Acceptable(spec.Password, rules.Password.MinLength, rules.Password.MaxLength)
+	if err != nil {
+		return "", refusal(err, rules.Password.MinLength, rules.Password.MaxLength)
+	}
+	if p != nil && p.Password != "" {
+		same, _, err := s.hasher.Check(ctx, normal, p.Password)
+		if err != nil || same {
+			return "", err
+		}
+	}
+	return s.hasher.Hash(ctx, normal)
+}
+
+func changedFields(was, is user.User) []string {
+	var fields []string
+	for _, f := range []struct {
+		name string
+		same bool
+	}{
+		{"name", was.Name == is.Name}, {"email", was.Email == is.Email}, {"phone", was.Phone == is.Phone},
+		{"locale", was.Locale == is.Locale}, {"groups", sameSet(was.Groups, is.Groups)}, {"roles", sameSet(was.Roles, is.Roles)},
+	} {
+		if !f.same {
+			fields = append(fields, f.name)
+		}
+	}
+	return fields
+}
+
+func sameSet(a, b []string) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.Sort(a)
+	slices.Sort(b)
+	return slices.Equal(slices.Compact(a), slices.Compact(b))
+}
+
+func sameToken(a, b string) bool {
+	one, err := factor.ParseTOTP(a)
+	if err != nil {
+		return false
+	}
+	two, err := factor.ParseTOTP(b)
+	return err == nil && reflect.DeepEqual(one, two)
+}
+
+// mailTaken refuses a mail address that somebody has whom the file does not name; the file's own it has checked itself.
+func mailTaken(f *File, now state) error {
+	owner := map[string]string{}
+	for _, p := range now.users {
+		owner[user.Fold(p.Email)] = p.Username
+	}
+	for _, u := range f.Users {
+		if p, known := now.users[user.Fold(u.Username)]; known {
+			delete(owner, user.Fold(p.Email))
+		}
+	}
+	for _, u := range f.Users {
+		if name := owner[user.Fold(u.Email)]; u.Email != "" && name != "" {
+			return fmt.Errorf("user %s: the mail address %s belongs to %s", u.Username, u.Email, name)
+		}
+	}
+	return nil
+}

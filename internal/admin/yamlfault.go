@@ -1,0 +1,104 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
+	"github.com/portvakt/portvakt/internal/policy"
+)
+
+// later lists keys that docs/contract.md §5 names and this version does not know.
+const later = "jwks jwks_uri blocklist history max_age min_classes delay_max notify lock_after allowed remember_device minimum sms retention"
+
+// yamlFault says in one line what is wrong with an apply file as YAML. It quotes keys but no value: a value may be a secret.
+func yamlFault(text []byte, err error) error {
+	var fault yaml.Error
+	if !errors.As(err, &fault) || fault.GetToken() == nil {
+		what := strings.TrimPrefix(err.Error(), "policy: ")
+		if line := wrongDuration(text); line > 0 {
+			return fmt.Errorf("the apply file, line %d: %s", line, what)
+		}
+		return fmt.Errorf("the apply file: %s", what)
+	}
+	token := fault.GetToken()
+	return fmt.Errorf("the apply file, line %d: %s", token.Position.Line, sentence(fault, token.Value))
+}
+
+func sentence(fault yaml.Error, value string) string {
+	switch e := fault.(type) {
+	case *yaml.UnknownFieldError:
+		if slices.Contains(strings.Fields(later), value) {
+			return fmt.Sprintf("the key %q is not available in this version; remove it", value)
+		}
+		return fmt.Sprintf("there is no key %q; see docs/contract.md §5", value)
+	case *yaml.DuplicateKeyError:
+		return fmt.Sprintf("the key %q stands twice; remove one", value)
+	case *yaml.OverflowError:
+		return "the number is too large"
+	case *yaml.TypeError:
+		return "this is not " + wanted(e.DstType)
+	case *yaml.UnexpectedNodeTypeError:
+		switch e.Expected {
+		case ast.SequenceType:
+			return "this is not a list; write [a, b]"
+		case ast.MappingType:
+			return "here stand no keys and values; write key: value"
+		}
+	}
+	return fault.GetMessage()
+}
+
+func wanted(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Int, reflect.Int64:
+		return "a whole number"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "a list; write [a, b]"
+	case reflect.Struct, reflect.Map:
+		return "a set of keys and values"
+	}
+	return "text; put it in quotation marks"
+}
+
+// wrongDuration gives the line of the first duration that does not read, which the decoder does not tell; 0 if there
+// is none.
+func wrongDuration(text []byte) int {
+	file, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return 0
+	}
+	v := &durations{}
+	for _, doc := range file.Docs {
+		if doc.Body != nil {
+			ast.Walk(v, doc.Body)
+		}
+	}
+	return v.line
+}
+
+// durations looks for the keys of policy.Policy that hold one.
+type durations struct{ line int }
+
+func (d *durations) Visit(n ast.Node) ast.Visitor {
+	pair, ok := n.(*ast.MappingValueNode)
+	if !ok || d.line > 0 {
+		return d
+	}
+	switch pair.Key.GetToken().Value {
+	case "window", "idle", "absolute":
+		token := pair.Value.GetToken()
+		if new(policy.Duration).UnmarshalText([]byte(token.Value)) != nil {
+			d.line = token.Position.Line
+		}
+	}
+	return d
+}
