@@ -157,7 +157,7 @@ func TestDecoy(t *testing.T) {
 	if decoy.Params != real.Params || len(decoy.salt) != len(real.salt) || len(decoy.hash) != len(real.hash) {
 		t.Errorf("decoy %s", h.Decoy())
 	}
-	if h.Decoy() != h.Decoy() || h.Decoy() == NewHasher(h.params, 1).Decoy() {
+	if first := h.Decoy(); first != h.Decoy() || first == NewHasher(h.params, 1).Decoy() {
 		t.Error("a decoy is one for each hasher")
 	}
 	ran := 0

@@ -1,0 +1,149 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/flow"
+	"github.com/portvakt/portvakt/internal/store"
+	"github.com/portvakt/portvakt/internal/user"
+)
+
+// races: every single-use thing, eight rivals on two handles, twenty rounds, one winner each.
+func races(t *testing.T, e Engine) {
+	url := e.New(t)
+	dbs := []*store.DB{Open(t, url), Open(t, url)}
+	u := AddUser(t, dbs[0], "anna")
+	for round := range 20 {
+		id := fmt.Sprint("r", round)
+		now := dbs[0].Now()
+		f := store.Flow{Flow: flow.Begin(id, flow.Needs{}, now), Browser: []byte("b")}
+		Change(t, dbs[0], func(tx *store.Tx) error {
+			tx.CreateGrant(store.Grant{ID: id, Client: "c", User: u.ID, Session: user.SessionID(id), Data: "{}", CodeUntil: now.Add(time.Minute), Expires: now.Add(time.Hour)})
+			tx.CreateLink([]byte(id), "reset", u.ID, time.Hour)
+			s := user.Session{ID: user.SessionID(id), User: u.ID, AuthTime: now, ExpiresAt: now.Add(time.Hour)}
+			return errors.Join(tx.CreateSession(s, []byte(id)), tx.CreateFlow(f), tx.PutTOTP(u.ID, "otpauth://x", int64(round)), Event(tx, u.ID))
+		})
+		raceRound(t, dbs, u.ID, f, id, int64(round))
+	}
+}
+
+func raceRound(t *testing.T, dbs []*store.DB, uid user.ID, f store.Flow, id string, step int64) {
+	t.Helper()
+	grant := func(tx *store.Tx) error { _, err := tx.GrantByID(id); return err }
+	signin := func(tx *store.Tx) error { _, err := tx.SignInByID(id); return err }
+	later := dbs[0].Now().Add(time.Hour)
+	next := f
+	next.Version++
+	for _, c := range []struct {
+		name        string
+		read, write func(*store.Tx) error
+	}{
+		{"code", grant, func(tx *store.Tx) error { tx.RedeemCode(id, 1, later); return nil }},
+		{"refresh token", grant, func(tx *store.Tx) error { tx.RotateRefresh(id, 1, later); return nil }},
+		{"flow step", signin, func(tx *store.Tx) error { return tx.AdvanceFlow(next, 1) }},
+		{"finished flow", signin, func(tx *store.Tx) error { tx.UseFlow(id); return nil }},
+		{"one-time link", signin, func(tx *store.Tx) error { tx.UseLink([]byte(id)); return nil }},
+		{"password", signin, func(tx *store.Tx) error {
+			return tx.SetPassword(uid, presentPassword(step), presentPassword(step+1), user.SessionID(id))
+		}},
+		{"soft token step", signin, func(tx *store.Tx) error {
+			ok, err := tx.UseTOTPStep(uid, step+1)
+			if err == nil && !ok {
+				err = store.ErrConflict
+			}
+			return err
+		}},
+		{"end of a session", signin, func(tx *store.Tx) error {
+			ok, err := tx.EndSession(user.SessionID(id), audit.Logout)
+			if err == nil && !ok {
+				err = store.ErrConflict
+			}
+			return err
+		}},
+	} {
+		wins := Race(t, 8, dbs, c.read, func(tx *store.Tx) error { return errors.Join(c.write(tx), Event(tx, uid)) })
+		if wins != 1 {
+			t.Errorf("%s: %d of 8 rivals won", c.name, wins)
+		}
+	}
+}
+
+func presentPassword(round int64) string {
+	if round == 0 {
+		return "$argon2id$x"
+	}
+	return fmt.Sprint("$argon2id$", round)
+}
+
+// group: many changes at once, some of which fail, on two handles: exactly those that answered nil are there.
+func group(t *testing.T, e Engine) {
+	url := e.New(t)
+	dbs := []*store.DB{Open(t, url), Open(t, url)}
+	var wg sync.WaitGroup
+	var kept sync.Map
+	for w := range 16 {
+		wg.Go(func() {
+			for i := range 12 {
+				id := fmt.Sprintf("%d-%d", w, i)
+				err := dbs[w%2].Change(context.Background(), Origin, func(tx *store.Tx) error {
+					tx.CreateGrant(store.Grant{ID: id, Client: "c", Data: "{}"})
+					if i%3 == 1 {
+						tx.UseFlow("nothing")
+					}
+					if i%3 == 2 {
+						return errors.Join(tx.Record(audit.Event{Kind: audit.TokenIssued}), errors.New("boom"))
+					}
+					return tx.Record(audit.Event{Kind: audit.TokenIssued})
+				})
+				if (err == nil) != (i%3 == 0) {
+					t.Errorf("%s: %v", id, err)
+				}
+				kept.Store(id, err == nil)
+			}
+		})
+	}
+	wg.Wait()
+	View(t, dbs[0], func(tx *store.Tx) error {
+		kept.Range(func(id, want any) bool {
+			_, err := tx.GrantByID(id.(string))
+			if (err == nil) != want.(bool) {
+				t.Errorf("%s: kept %v, found %v", id, want, err)
+			}
+			return true
+		})
+		return nil
+	})
+}
+
+func sweep(t *testing.T, e Engine) {
+	clock := NewClock()
+	db := OpenWith(t, e.New(t), store.Options{Sealer: Ring(t), Now: clock.Now})
+	u := AddUser(t, db, "anna")
+	Change(t, db, func(tx *store.Tx) error {
+		tx.CreateGrant(store.Grant{ID: "g", Client: "c", Data: "{}", Expires: clock.Now().Add(time.Hour)})
+		return errors.Join(tx.CreateFlow(store.Flow{Flow: flow.Begin("f", flow.Needs{}, clock.Now()), Browser: []byte("b")}), Event(tx, u.ID))
+	})
+	gone := func() (n int64) {
+		if err := db.Housekeep(context.Background(), func(tx *store.Tx) (err error) { n, err = tx.Sweep(); return err }); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := gone(); n != 0 {
+		t.Errorf("%d rows swept at once", n)
+	}
+	clock.Add(3 * time.Hour)
+	if n := gone(); n != 1 {
+		t.Errorf("%d rows swept after 3 h, want the flow", n)
+	}
+	clock.Add(48 * time.Hour)
+	if n := gone(); n != 1 {
+		t.Errorf("%d rows swept after 51 h, want the grant", n)
+	}
+}
