@@ -20,6 +20,24 @@ type Client struct {
 	Updated time.Time
 }
 
+// AddClient registers c; ErrTaken (at flush) if its id is in use.
+func (t *Tx) AddClient(c client.Client, secret []byte) error {
+	body, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	t.do("insert into clients (id, metadata, secret, created_at, updated_at) values ($1, $2, $3, $4, $4)",
+		string(c.ID), string(body), orEmpty(secret), micros(t.now))
+	t.bump()
+	return nil
+}
+
+// SetClientSecret gives a registered client another secret; ErrConflict if it is not registered any more.
+func (t *Tx) SetClientSecret(id client.ID, secret []byte) {
+	t.must("update clients set secret = $2, updated_at = $3 where id = $1", string(id), secret, micros(t.now))
+	t.bump()
+}
+
 // PutClient registers c or replaces its registration. Secret nil keeps the present one.
 func (t *Tx) PutClient(c client.Client, secret []byte) error {
 	body, err := json.Marshal(c)

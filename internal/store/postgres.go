@@ -15,6 +15,8 @@ import (
 // first batch commits needs no begin and no commit: a pipeline is one implicit transaction.
 type postgres struct {
 	pool  *pgxpool.Pool
+	reads *gatherer
+	stop  chan struct{}
 	musts sync.Map // sql → the same, made to fail when it touches no row
 }
 
@@ -40,12 +42,16 @@ func openPostgres(ctx context.Context, url string) (*postgres, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the database cannot be opened: %w", err)
 	}
-	return &postgres{pool: pool}, nil
+	stop := make(chan struct{})
+	return &postgres{pool: pool, stop: stop, reads: newGatherer(pool, stop)}, nil
 }
 
 func (p *postgres) name() string { return "postgres" }
 
-func (p *postgres) close() { p.pool.Close() }
+func (p *postgres) close() {
+	close(p.stop)
+	p.pool.Close()
+}
 
 func (p *postgres) script(ctx context.Context, sql string) error {
 	conn, err := p.pool.Acquire(ctx)
@@ -80,6 +86,11 @@ type postgresUnit struct {
 }
 
 func (u *postgresUnit) run(ctx context.Context, b batch) error {
+	if !u.write && len(b.stmts) == 1 && b.each != nil {
+		if err := u.engine.reads.read(ctx, b.stmts[0], b.each); err != errAlone {
+			return err
+		}
+	}
 	if u.conn == nil {
 		conn, err := u.engine.pool.Acquire(ctx)
 		if err != nil {
@@ -87,12 +98,7 @@ func (u *postgresUnit) run(ctx context.Context, b batch) error {
 		}
 		u.conn = conn
 	}
-	if !u.write && len(b.stmts) == 1 {
-		rows, err := u.conn.Query(ctx, b.stmts[0].sql, b.stmts[0].args...)
-		return readRows(rows, err, b.each)
-	}
 	var pipe pgx.Batch
-	pipe.QueuedQueries = make([]*pgx.QueuedQuery, 0, len(b.stmts)+1)
 	skip := 0
 	if u.write && !u.open && !b.commit {
 		pipe.Queue("begin")
@@ -110,29 +116,32 @@ func (u *postgresUnit) run(ctx context.Context, b batch) error {
 	if pipe.Len() == 0 {
 		return nil
 	}
-	err := u.read(u.conn.SendBatch(ctx, &pipe), pipe.Len(), skip+len(b.stmts)-1, b.each)
+	results := u.conn.SendBatch(ctx, &pipe)
+	err := readResults(results, pipe.Len(), skip+len(b.stmts)-1, b.each)
+	if closed := results.Close(); err == nil {
+		err = closed
+	}
 	if err == nil && b.commit {
 		u.open = false
 	}
 	return err
 }
 
-// read drains n results and hands the rows of result number last to each.
-func (u *postgresUnit) read(results pgx.BatchResults, n, last int, each func(scanner) error) error {
+// readResults drains n results and hands the rows of number last to each.
+func readResults(results pgx.BatchResults, n, last int, each func(scanner) error) error {
 	for i := range n {
-		var err error
-		if i == last && each != nil {
-			rows, qerr := results.Query()
-			err = readRows(rows, qerr, each)
-		} else {
-			_, err = results.Exec()
+		if i != last || each == nil {
+			if _, err := results.Exec(); err != nil {
+				return err
+			}
+			continue
 		}
-		if err != nil {
-			results.Close()
+		rows, err := results.Query()
+		if err := readRows(rows, err, each); err != nil {
 			return err
 		}
 	}
-	return results.Close()
+	return nil
 }
 
 func (u *postgresUnit) end() {

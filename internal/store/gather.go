@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// gatherer sends reads that arrive at the same time to Postgres together, as one pipeline: one write and one read on the
+// socket for all of them, which is most of what a read by primary key costs. What comes alone goes at once. Each read sees
+// what is committed when it runs, as it would alone. Changes are not gathered: tried, one transaction for many callers
+// made each wait for two commits, and Postgres groups the fsyncs of separate ones by itself.
+type gatherer struct {
+	pool  *pgxpool.Pool
+	queue chan *reading
+}
+
+// reading is one read that waits for its rows.
+type reading struct {
+	stmt  stmt
+	each  func(scanner) error
+	fault error     // of each: the caller's own, no reason to fail the others
+	end   time.Time // the caller's deadline
+	done  chan error
+}
+
+// scan hands a row to each until that fails.
+func (r *reading) scan(s scanner) error {
+	if r.fault == nil {
+		r.fault = r.each(s)
+	}
+	return nil
+}
+
+// errAlone says that a read has to be done by itself: another one of its pipeline was refused.
+var errAlone = errors.New("store: read alone")
+
+const (
+	gatherWorkers = 3  // some send while others wait for their answer
+	gatherMost    = 32 // reads in one pipeline
+)
+
+func newGatherer(pool *pgxpool.Pool, stop <-chan struct{}) *gatherer {
+	g := &gatherer{pool: pool, queue: make(chan *reading, 4*gatherMost)}
+	for range gatherWorkers {
+		go g.work(stop)
+	}
+	return g
+}
+
+// read runs one read. It returns when the read is over, which is by the caller's deadline: rows are scanned into the
+// caller's variables, so nobody may leave before.
+func (g *gatherer) read(ctx context.Context, s stmt, each func(scanner) error) error {
+	end, ok := ctx.Deadline()
+	if !ok {
+		end = time.Now().Add(2 * time.Second)
+	}
+	r := &reading{stmt: s, each: each, end: end, done: make(chan error, 1)}
+	select {
+	case g.queue <- r:
+		return <-r.done
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *gatherer) work(stop <-chan struct{}) {
+	reads := make([]*reading, 0, gatherMost)
+	for {
+		select {
+		case r := <-g.queue:
+			reads = append(reads[:0], r)
+		case <-stop:
+			return
+		}
+	more:
+		for len(reads) < gatherMost {
+			select {
+			case r := <-g.queue:
+				reads = append(reads, r)
+			default:
+				break more
+			}
+		}
+		g.send(reads)
+	}
+}
+
+// send does reads together and answers everyone.
+func (g *gatherer) send(reads []*reading) {
+	end := reads[0].end
+	for _, r := range reads[1:] {
+		if r.end.Before(end) {
+			end = r.end
+		}
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), end)
+	defer cancel()
+	conn, err := g.pool.Acquire(ctx)
+	if err == nil {
+		err = together(ctx, conn, reads)
+		conn.Release()
+	}
+	var refused *pgconn.PgError
+	if len(reads) > 1 && errors.As(err, &refused) {
+		err = errAlone
+	}
+	for _, r := range reads {
+		if err == nil {
+			r.done <- r.fault
+		} else {
+			r.done <- err
+		}
+	}
+}
+
+// together runs reads in one pipeline, or a lone one as the query that it is.
+func together(ctx context.Context, conn *pgxpool.Conn, reads []*reading) error {
+	if len(reads) == 1 {
+		rows, err := conn.Query(ctx, reads[0].stmt.sql, reads[0].stmt.args...)
+		return readRows(rows, err, reads[0].scan)
+	}
+	pipe := pgx.Batch{QueuedQueries: make([]*pgx.QueuedQuery, 0, len(reads))}
+	for _, r := range reads {
+		pipe.Queue(r.stmt.sql, r.stmt.args...)
+	}
+	results := conn.SendBatch(ctx, &pipe)
+	for _, r := range reads {
+		rows, err := results.Query()
+		if err := readRows(rows, err, r.scan); err != nil {
+			results.Close()
+			return err
+		}
+	}
+	return results.Close()
+}
