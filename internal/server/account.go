@@ -146,7 +146,11 @@ func (s *Server) useLink(w http.ResponseWriter, r *http.Request) {
 	alert, args := alertForPassword(err, link.MinLength)
 	switch {
 	case err == nil:
-		http.Redirect(w, r, "/account", http.StatusSeeOther)
+		name := link.Person.Username
+		if link.Kind == account.LinkSetup {
+			name = r.PostForm.Get("username")
+		}
+		s.begin(w, r, flow.Needs{}, errand{Return: "/account", Hint: name}) // to sign in with it, second factor and all
 	case alert != "":
 		s.passwordPage(w, r, link, alert, args)
 	default:

@@ -99,8 +99,15 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, query url.Valu
 		}
 		s.problem(w, r, status, out.Problem.Name, out.Problem.Detail)
 	case out.SignIn != nil:
-		s.begin(w, r, out.SignIn.Needs, errand{Query: query.Encode(), Client: out.SignIn.Client.Name, ID: string(out.SignIn.Client.ID), Origin: out.SignIn.Origin,
-			Hint: out.SignIn.Hint, Locales: query.Get("ui_locales"), Again: v.Person != nil})
+		e := errand{Query: query.Encode(), Client: out.SignIn.Client.Name, ID: string(out.SignIn.Client.ID), Origin: out.SignIn.Origin,
+			Hint: out.SignIn.Hint, Locales: query.Get("ui_locales")}
+		if subject := out.SignIn.Needs.Subject; v.Person != nil && (subject == "" || subject == v.Person.ID) {
+			e.Again = true
+			if e.Hint == "" {
+				e.Hint = v.Person.Username
+			}
+		}
+		s.begin(w, r, out.SignIn.Needs, e)
 	case out.Response.FormPost:
 		s.formPost(w, r, out.Response)
 	default:

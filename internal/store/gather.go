@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -36,7 +35,7 @@ func (r *reading) scan(s scanner) error {
 	return nil
 }
 
-// errAlone says that a read has to be done by itself: another one of its pipeline was refused.
+// errAlone says that a read has to be done by itself: its pipeline failed, perhaps for another.
 var errAlone = errors.New("store: read alone")
 
 const (
@@ -105,8 +104,7 @@ func (g *gatherer) send(reads []*reading) {
 		err = together(ctx, conn, reads)
 		conn.Release()
 	}
-	var refused *pgconn.PgError
-	if len(reads) > 1 && errors.As(err, &refused) {
+	if err != nil && len(reads) > 1 {
 		err = errAlone
 	}
 	for _, r := range reads {
