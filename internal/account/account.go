@@ -158,6 +158,9 @@ func firstAdministrator(t *store.Tx, f Form, phc string) error {
 	if u.Name == "" {
 		u.Name = u.Username
 	}
+	if any, err := t.AnyUser(); err != nil || any {
+		return errors.Join(err, store.ErrConflict)
+	}
 	first, err := t.ClaimValue("first-administrator", string(u.ID))
 	if err != nil {
 		return err

@@ -19,6 +19,11 @@ import (
 // ID is a client_id: 1 to 128 characters of [A-Za-z0-9._~-].
 type ID string
 
+// Valid reports whether id can name a client at all; what cannot is not worth a look-up.
+func (id ID) Valid() bool {
+	return id != "" && len(id) <= 128 && !strings.ContainsFunc(string(id), func(r rune) bool { return !unreserved(r) })
+}
+
 // The ways a client authenticates at the token endpoint (OpenID Connect Core 1.0 §9).
 const (
 	AuthBasic = "client_secret_basic"

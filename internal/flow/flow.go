@@ -49,6 +49,7 @@ type Flow struct {
 	Second   bool          `json:"second,omitempty"` // a second factor is needed
 	Proved   []user.Method `json:"proved,omitempty"`
 	Failures int           `json:"failures,omitempty"`
+	Stamp    string        `json:"stamp,omitempty"` // which password was proved; see Verdict
 	Began    time.Time     `json:"began"`
 	Expires  time.Time     `json:"expires"`
 }
@@ -65,6 +66,7 @@ type Verdict struct {
 	Person    user.ID      // who answered, if known; for Password the person named by the form
 	HasFactor bool         // with a right password: the person has a second factor
 	MustHave  bool         // with a right password: policy demands a second factor of this person
+	Stamp     string       // with a right password: a mark of it, which changes with it
 }
 
 // Next gives the state after v and the events to record with it. Events carry kind, outcome, reason, subject and detail;
@@ -100,7 +102,7 @@ func (f Flow) provedPassword(v Verdict) (Flow, []audit.Event) {
 	if f.Needs.Subject != "" && f.Needs.Subject != v.Person {
 		return f.fail(v, audit.WrongPerson)
 	}
-	f.Person, f.Proved = v.Person, []user.Method{user.MethodPassword}
+	f.Person, f.Stamp, f.Proved = v.Person, v.Stamp, []user.Method{user.MethodPassword}
 	f.Second = v.HasFactor || v.MustHave || !user.ACR1FA.Meets(f.Needs.ACR)
 	events := []audit.Event{proved(f, user.MethodPassword)}
 	switch {

@@ -3,8 +3,8 @@
 // no OAuth and no pages.
 //
 // Limits: 10 wrong answers a flow; a person's password may be tried as often as policy's lockout says (5 in 15 minutes)
-// from one address, and 100 wrong ones may come from one address in that time, known names or not; a soft token's code
-// may be tried 10 times in 15 minutes, whoever tries. A try over the limit is refused whether right or wrong, with the
+// from one address, by whichever of their names, and 100 wrong ones may come from one address in that time, known names or not; a soft token's code
+// may be tried 10 times in 15 minutes, and 100 times in a row, whoever tries. A try over the limit is refused whether right or wrong, with the
 // same answer. A right password does not reset the count of codes.
 package login
 
@@ -33,7 +33,8 @@ var (
 const (
 	codeTries   = 10
 	codeWindow  = 15 * time.Minute
-	addressRate = 20 // times the password tries of policy, for one address
+	codeRow     = 100 // wrong codes in a row, after which an operator has to unlock (NIST SP 800-63B-4 §3.2.2)
+	addressRate = 20  // times the password tries of policy, for one address
 )
 
 // Service conducts sign-ins. It is safe for concurrent use.
@@ -41,11 +42,13 @@ type Service struct {
 	db     *store.DB
 	hasher *factor.Hasher
 	issuer string // the name that a soft token shows
+	key    []byte // MAC key of addresses in the names of lanes
 }
 
-// New gives the service. issuer is the organisation's name, as a soft token shows it.
-func New(db *store.DB, hasher *factor.Hasher, issuer string) *Service {
-	return &Service{db: db, hasher: hasher, issuer: issuer}
+// New gives the service. issuer is the organisation's name, as a soft token shows it; key is a MAC key for the addresses
+// that tries are counted by, which stand in no row in clear.
+func New(db *store.DB, hasher *factor.Hasher, issuer string, key []byte) *Service {
+	return &Service{db: db, hasher: hasher, issuer: issuer, key: key}
 }
 
 // Secret is 256 random bits that a browser holds, as text.
@@ -155,8 +158,10 @@ func (s *Service) Session(ctx context.Context, secret string) (user.Session, *st
 	if err != nil {
 		return session, nil, err
 	}
-	session.IdleUntil = session.SeenAt.Add(time.Duration(p.For(person.Groups).Session.Idle))
-	if !session.Live(s.db.Now()) || person.Disabled() {
+	rules := p.For(person.Groups)
+	session.IdleUntil = session.SeenAt.Add(time.Duration(rules.Session.Idle))
+	weak := rules.Factors.Required && !session.ACR().Meets(user.ACR2FA) // policy was tightened meanwhile
+	if !session.Live(s.db.Now()) || person.Disabled() || weak {
 		return user.Session{}, nil, nil
 	}
 	return session, person, nil

@@ -2,11 +2,16 @@ package login
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"net/netip"
+	"strings"
 	"time"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
@@ -28,10 +33,12 @@ type Answer struct {
 
 // Result is what came of an answer.
 type Result struct {
-	View   View
-	Reason audit.Reason // why the answer did not count; empty if it did
-	Wait   time.Duration
-	Secret string // with a finished sign-in: the browser's new session secret
+	View    View
+	Reason  audit.Reason // why the answer did not count; empty if it did
+	Wait    time.Duration
+	Silent  bool   // the refusal is to read like that of a wrong password
+	Browser string // after a right password: the browser's new secret
+	Secret  string // with a finished sign-in: the browser's new session secret
 }
 
 // checked is an answer after the work of checking it, which holds no transaction.
@@ -39,6 +46,7 @@ type checked struct {
 	verdict flow.Verdict
 	rules   policy.Policy
 	lanes   []lane
+	phc     string // the person's password as it stands in the row when all is written
 	rehash  string // PHC string to store in place of the present one
 	step    int64  // of the soft token
 }
@@ -48,11 +56,14 @@ type lane struct {
 	name   string
 	limit  int
 	window time.Duration
+	shared bool // by everybody at an address: a right answer gives its try back; a person's own lane it clears
+	silent bool // counts for both names of a person: to say that it is full would tell that they are one person's
 }
 
 // Submit answers the present step. ErrGone, ErrWrongBrowser and ErrStale are answers to a page that is not the present
 // one; factor.ErrBusy and store.ErrOutage say to try later, and nothing was counted.
 func (s *Service) Submit(ctx context.Context, o audit.Origin, id string, a Answer) (Result, error) {
+	a.Username = plainName(a.Username)
 	in, err := s.read(ctx, id, a.Browser, a.Username)
 	if errors.Is(err, ErrWrongBrowser) {
 		return Result{}, s.wrongBrowser(ctx, o, in)
@@ -65,11 +76,6 @@ func (s *Service) Submit(ctx context.Context, o audit.Origin, id string, a Answe
 	}
 	if a.Version != in.Flow.Version {
 		return Result{View: s.view(in)}, ErrStale
-	}
-	if in.Flow.Step != flow.Password && a.Username != "" {
-		if in, err = s.read(ctx, id, a.Browser, ""); err != nil { // a user name has no say in a later step
-			return Result{}, err
-		}
 	}
 	c, err := s.check(ctx, o, in, a)
 	if err != nil {
@@ -104,15 +110,19 @@ func (s *Service) check(ctx context.Context, o audit.Origin, in store.SignIn, a 
 
 // checkPassword costs the same for a person who does not exist, has no password or may not sign in.
 func (s *Service) checkPassword(ctx context.Context, o audit.Origin, p *store.Person, a Answer, c *checked) error {
-	limit, window, address := c.rules.Lockout.Attempts, time.Duration(c.rules.Lockout.Window), network(o.IP)
-	who, phc := "?"+nameHash(a.Username), s.hasher.Decoy()
+	limit, window, site := c.rules.Lockout.Attempts, time.Duration(c.rules.Lockout.Window), ":password:"+s.network(o.IP, 48)
+	phc := s.hasher.Decoy()
 	if p != nil {
-		who, c.verdict.Person = string(p.ID), p.ID
+		c.verdict.Person = p.ID
 		if p.Password != "" {
 			phc = p.Password
 		}
 	}
-	c.lanes = []lane{{"address:" + address, limit * addressRate, window}, {who + ":password:" + address, limit, window}}
+	c.lanes = []lane{{name: "address:" + s.network(o.IP, 64), limit: limit * addressRate, window: window, shared: true}}
+	if p != nil {
+		c.lanes = append(c.lanes, lane{name: string(p.ID) + site, limit: limit, window: window, silent: true})
+	}
+	c.lanes = append(c.lanes, lane{name: user.NameKey(a.Username) + site, limit: limit, window: window})
 	password, err := factor.Normal(a.Password)
 	if err != nil {
 		password = "" // too long or not text: wrong, at the price of any other
@@ -130,11 +140,20 @@ func (s *Service) checkPassword(ctx context.Context, o audit.Origin, p *store.Pe
 		c.verdict.Reason = audit.Disabled
 	default:
 		c.verdict.HasFactor, c.verdict.MustHave = p.HasTOTP(), c.rules.Factors.Required
+		c.phc = p.Password
 		if stale {
 			c.rehash, err = s.hasher.Hash(ctx, password)
+			c.phc = c.rehash
 		}
+		c.verdict.Stamp = stamp(c.phc)
 	}
 	return err
+}
+
+// stamp marks one stored password without telling anything of it.
+func stamp(phc string) string {
+	sum := sha256.Sum256([]byte("flow stamp of " + phc))
+	return hex.EncodeToString(sum[:8])
 }
 
 // checkCode checks a code against the soft token, or against the one under enrolment.
@@ -143,13 +162,18 @@ func (s *Service) checkCode(in store.SignIn, a Answer, c *checked) error {
 	if p == nil {
 		return ErrGone // the person was removed meanwhile
 	}
-	c.verdict.Person = p.ID
-	c.lanes = []lane{{string(p.ID) + ":totp", codeTries, codeWindow}}
+	c.verdict.Person, c.phc = p.ID, p.Password
+	c.lanes = []lane{{name: string(p.ID) + ":totp-row", limit: codeRow, window: 365 * 24 * time.Hour},
+		{name: string(p.ID) + ":totp", limit: codeTries, window: codeWindow}}
 	if in.Flow.Step == flow.TOTP {
 		uri, last = p.TOTP, p.TOTPStep
 	}
-	if p.Disabled() {
+	switch {
+	case p.Disabled():
 		c.verdict.Reason = audit.Disabled
+		return nil
+	case stamp(p.Password) != in.Flow.Stamp:
+		c.verdict.Reason = audit.Changed // the password that was proved is not theirs any more
 		return nil
 	}
 	if uri == "" {
@@ -177,7 +201,7 @@ func (s *Service) commit(ctx context.Context, o audit.Origin, in store.SignIn, a
 	err := s.db.Change(ctx, o, func(t *store.Tx) error {
 		out = Result{}
 		v := c.verdict
-		if err := s.count(t, &v, c, in.Flow.Step); err != nil {
+		if err := s.count(t, &v, c, in.Flow.Step, &out); err != nil {
 			return err
 		}
 		next := in.Flow
@@ -218,23 +242,23 @@ func (s *Service) commit(ctx context.Context, o audit.Origin, in store.SignIn, a
 		}
 		return Result{View: view}, ErrStale
 	}
-	if out.Reason == audit.Delayed {
+	if out.Reason == audit.Delayed && !out.Silent {
 		out.Wait = c.lanes[len(c.lanes)-1].window
 	}
 	return out, err
 }
 
 // count takes one try from each lane. Over the limit the verdict becomes delayed, whatever it was: the answer tells
-// nothing about the proof. A right answer clears the person's own lane and gives its try back to the address's, so that
-// an office behind one address is not slowed by its own number.
-func (s *Service) count(t *store.Tx, v *flow.Verdict, c checked, step flow.Step) error {
+// nothing about the proof. An office behind one address is not slowed by its own number, since right answers do not count.
+func (s *Service) count(t *store.Tx, v *flow.Verdict, c checked, step flow.Step, out *Result) error {
+	out.Silent = true
 	for _, l := range c.lanes {
-		ok, err := t.TakeAttempt(l.name, l.limit, l.window)
+		ok, err := t.TakeAttempt(l.name, l.limit, l.window, !l.shared)
 		if err != nil {
 			return err
 		}
 		if !ok {
-			v.Reason = audit.Delayed
+			v.Reason, out.Silent = audit.Delayed, out.Silent && l.silent
 		}
 	}
 	if v.Reason != "" {
@@ -250,10 +274,13 @@ func (s *Service) count(t *store.Tx, v *flow.Verdict, c checked, step flow.Step)
 			return nil
 		}
 	}
-	for _, l := range c.lanes[:len(c.lanes)-1] {
-		t.GiveBackAttempt(l.name)
+	for _, l := range c.lanes {
+		if l.shared {
+			t.GiveBackAttempt(l.name)
+		} else {
+			t.ClearAttempts(l.name)
+		}
 	}
-	t.ClearAttempts(c.lanes[len(c.lanes)-1].name)
 	return nil
 }
 
@@ -264,6 +291,10 @@ func (s *Service) follow(t *store.Tx, in store.SignIn, a Answer, c checked, v fl
 	}
 	if c.rehash != "" {
 		t.Rehash(v.Person, in.Person.Password, c.rehash)
+	}
+	if in.Flow.Step == flow.Password {
+		out.Browser = Secret() // who knew the old one knows nothing of what a right password opens
+		t.MoveBrowser(Hash(a.Browser), Hash(out.Browser))
 	}
 	if next.Step == flow.Enrol && in.Flow.Step != flow.Enrol {
 		next.Pending = factor.NewTOTP().URI(s.issuer, in.Person.Username)
@@ -283,6 +314,7 @@ func (s *Service) follow(t *store.Tx, in store.SignIn, a Answer, c checked, v fl
 // open gives the browser a session with a new secret: its present one, if it is the same person's and alive, renewed;
 // else a new one, and another person's present one ends.
 func (s *Service) open(t *store.Tx, a Answer, c checked, next *store.Flow, out *Result, events *[]audit.Event) error {
+	t.MustStand(next.Person, c.phc)
 	out.Secret = Secret()
 	session := user.Session{ID: user.SessionID(store.NewID(t.Now())), User: next.Person, Proved: next.Proved, AuthTime: t.Now(),
 		ExpiresAt: t.Now().Add(time.Duration(c.rules.Session.Absolute))}
@@ -306,23 +338,25 @@ func (s *Service) open(t *store.Tx, a Answer, c checked, next *store.Flow, out *
 	return t.CreateSession(session, Hash(out.Secret))
 }
 
-// network is what counts as one address: an IPv4 address, or the /64 of an IPv6 one.
-func network(ip string) string {
-	addr, err := netip.ParseAddr(ip)
-	if err != nil {
-		return ip
+// network is what counts as one address: an IPv4 address, or the first bits of an IPv6 one. A guesser often has a whole
+// /48, so a person's lane counts that as one; what everybody shares counts a /64, since a /48 can be a whole operator.
+func (s *Service) network(ip string, bits int) string {
+	if addr, err := netip.ParseAddr(ip); err == nil {
+		ip = addr.Unmap().String()
+		if prefix, err := addr.WithZone("").Prefix(bits); err == nil && !addr.Unmap().Is4() {
+			ip = prefix.String()
+		}
 	}
-	if addr = addr.Unmap(); addr.Is4() {
-		return addr.String()
-	}
-	prefix, err := addr.WithZone("").Prefix(64)
-	if err != nil {
-		return ip
-	}
-	return prefix.String()
+	m := hmac.New(sha256.New, s.key)
+	m.Write([]byte(ip))
+	return hex.EncodeToString(m.Sum(nil)[:8])
 }
 
-func nameHash(name string) string {
-	sum := sha256.Sum256([]byte(user.Fold(name)))
-	return hex.EncodeToString(sum[:8])
+// plainName gives a user name in the spelling that rows have (Unicode NFC), or, for what can be nobody's name, a text
+// that is nobody's either.
+func plainName(name string) string {
+	if len(name) > 512 || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
+		return "?"
+	}
+	return norm.NFC.String(name)
 }

@@ -22,6 +22,7 @@ var (
 	errUnsupportedGrantType = fosite.ErrUnsupportedGrantType.WithHint("The grant types are authorization_code, refresh_token and client_credentials.")
 	errDuplicate            = fosite.ErrInvalidRequest.WithHint("A parameter is given more than once.")
 	errNotForm              = fosite.ErrInvalidRequest.WithHint("The body must be application/x-www-form-urlencoded.")
+	errLongScope            = fosite.ErrInvalidScope.WithHint("The scope is longer than 1024 bytes.")
 	errTooLarge             = fosite.ErrInvalidRequest.WithHint("The body is too large or not well formed.")
 )
 

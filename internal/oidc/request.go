@@ -17,7 +17,10 @@ type prompt struct {
 	login bool // login or select_account: ask again
 }
 
-const maxParameter = 4096 // bytes of state, nonce and login_hint
+const (
+	maxParameter = 4096 // bytes of state, nonce and login_hint
+	maxScope     = 1024 // bytes: fosite compares each word with each
+)
 
 // parse reads the parameters that decide about the sign-in, and refuses what this service does not do. The answer can
 // already go to the application.
@@ -27,6 +30,9 @@ func (a *asked) parse() error {
 	for name, values := range a.query {
 		if len(values) > 1 {
 			return fosite.ErrInvalidRequest.WithHintf("The parameter %q is given more than once.", name)
+		}
+		if name == "scope" && len(values[0]) > maxScope {
+			return errLongScope
 		}
 		if len(values[0]) > maxParameter {
 			return fosite.ErrInvalidRequest.WithHintf("The parameter %q is longer than %d bytes.", name, maxParameter)

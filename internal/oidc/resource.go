@@ -22,10 +22,11 @@ func (u *unit) resolve(ctx context.Context, token string) (scopes []string, acti
 	if !ok || w.kind == kindCode || u.load(ctx, token, w.kind) != nil {
 		return nil, false
 	}
-	if _, err := u.p.db.Client(ctx, u.grant.Client); err != nil {
-		if !errors.Is(err, store.ErrNotFound) {
-			u.fault = err
-		}
+	c, err := u.p.db.Client(ctx, u.grant.Client)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		u.fault = err
+	}
+	if err != nil || u.grant.Person != nil && !c.AllowedFor(u.grant.Person.Groups) {
 		return nil, false
 	}
 	granted := u.data.scopes()

@@ -40,6 +40,9 @@ func (p *Provider) token(ctx context.Context, u *unit, r *http.Request) (*tokenR
 	if err := postForm(r); err != nil {
 		return nil, err
 	}
+	if len(r.PostForm.Get("scope")) > maxScope || len(r.PostForm.Get("audience")) > maxScope {
+		return nil, errLongScope
+	}
 	switch r.PostForm.Get("grant_type") {
 	case "authorization_code", "refresh_token", "client_credentials", "":
 	default:

@@ -117,6 +117,8 @@ func (u *unit) standing() error {
 		return u.refuse(audit.Revoked)
 	case g.Person != nil && g.Person.Disabled():
 		return u.refuse(audit.Disabled)
+	case g.Person != nil && u.client != nil && u.client.ID == g.Client && !u.client.AllowedFor(g.Person.Groups):
+		return u.refuse(audit.NotAllowed)
 	}
 	return nil
 }

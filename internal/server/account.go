@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/portvakt/portvakt/internal/account"
+	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/flow"
 	"github.com/portvakt/portvakt/internal/oidc"
@@ -67,7 +68,7 @@ func (s *Server) showLogout(w http.ResponseWriter, r *http.Request) {
 			page.App = asked.Client.Name
 		}
 		if asked.Back != "" {
-			page.FormAction = formAction(asked.Back)
+			page.FormAction = formAction(client.Origin(asked.Back))
 			for _, name := range []string{"client_id", "id_token_hint", "post_logout_redirect_uri", "state"} {
 				page.Hidden[name] = q.Get(name)
 			}

@@ -44,8 +44,11 @@ func (s *Server) submitLogin(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		s.fail(w, r, err)
 	case result.Reason != "":
-		s.step(w, r, result, alertFor(result.Reason, result.View.Flow.Step))
+		s.step(w, r, result, alertFor(result))
 	default:
+		if result.Browser != "" {
+			s.keep(w, s.names.browser, result.Browser)
+		}
 		if result.Secret != "" {
 			s.keep(w, s.names.session, result.Secret)
 		}
@@ -67,13 +70,13 @@ func onward(v login.View) string {
 
 // alertFor gives the sentence for a refusal. An unknown name, a wrong password, a person who may not sign in and one who
 // is not the one asked for all read the same.
-func alertFor(reason audit.Reason, step flow.Step) string {
+func alertFor(r login.Result) string {
 	switch {
-	case reason == audit.Delayed:
+	case r.Reason == audit.Delayed && !r.Silent:
 		return "alert.delayed"
-	case reason == audit.Replayed:
+	case r.Reason == audit.Replayed:
 		return "alert.code_used"
-	case step == flow.Password:
+	case r.View.Flow.Step == flow.Password:
 		return "alert.credentials"
 	}
 	return "alert.code"

@@ -146,7 +146,7 @@ func (t *Tx) bump() {
 // half second; if it could not be read for 5 seconds, nothing is taken from the cache.
 type cache struct {
 	mu       sync.RWMutex
-	clients  map[client.ID]*Client // nil value: known not to exist
+	clients  map[client.ID]*Client
 	policy   *policy.Policy
 	revision string
 	seen     time.Time // wall clock of the last look at the revision; zero: there is no watch
@@ -177,6 +177,9 @@ func (db *DB) Client(ctx context.Context, id client.ID) (*Client, error) {
 	ok = ok && db.cache.fresh()
 	revision := db.cache.revision
 	db.cache.mu.RUnlock()
+	if !id.Valid() {
+		return nil, ErrNotFound
+	}
 	if !ok {
 		var err error
 		if c, err = db.readClient(ctx, id, revision); err != nil {
@@ -199,7 +202,7 @@ func (db *DB) readClient(ctx context.Context, id client.ID, revision string) (*C
 		c = &got
 		return err
 	})
-	if err != nil {
+	if err != nil || c == nil {
 		return nil, err
 	}
 	db.cache.mu.Lock()

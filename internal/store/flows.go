@@ -53,6 +53,11 @@ func (t *Tx) AdvanceFlow(f Flow, was int) error {
 	return nil
 }
 
+// MoveBrowser ties every sign-in that is under way in one browser to a new secret of it.
+func (t *Tx) MoveBrowser(was, is []byte) {
+	t.do("update flows set browser = $2 where browser = $1 and used_at = 0", was, is)
+}
+
 // UseFlow spends a finished flow; it must be unspent (ErrConflict).
 func (t *Tx) UseFlow(id string) {
 	t.must("update flows set used_at = $2 where id = $1 and used_at = 0", id, micros(t.now))
@@ -79,9 +84,10 @@ func (f *flowScan) flow() (Flow, error) {
 	return out, nil
 }
 
-// SignInByName reads flow id together with the person whom login (a user name or mail address) names.
+// SignInByName reads flow id together with the person it is about, or, while it is about nobody yet, the person whom login
+// (a user name or mail address) names.
 func (t *Tx) SignInByName(id, login string) (SignIn, error) {
-	return t.signIn(byLogin, user.Fold(login), id)
+	return t.signIn("case when w.user_id <> '' then w.user_id else "+byLogin+" end", user.Fold(login), id)
 }
 
 // SignInByID reads flow id together with the person it is about.
@@ -113,16 +119,21 @@ func (t *Tx) signIn(who, arg, id string) (SignIn, error) {
 	return s, nil
 }
 
-// TakeAttempt counts one try on lane and reports whether it is still within limit tries in each window, which begins
-// with the first of them. It decides by one conditional write: tries over the limit do not count.
-func (t *Tx) TakeAttempt(lane string, limit int, window time.Duration) (bool, error) {
+// TakeAttempt counts one try on lane and reports whether it is still within limit. The count begins anew window after its
+// first try, or, with strict, after its last: then no span of window ever has more than limit. It decides by one
+// conditional write: tries over the limit do not count.
+func (t *Tx) TakeAttempt(lane string, limit int, window time.Duration, strict bool) (bool, error) {
+	keep := int64(1)
+	if strict {
+		keep = 0
+	}
 	var n int64
 	err := t.row([]any{&n}, `insert into attempts (lane, n, since) values ($1, 1, $2)
 on conflict (lane) do update set
   n = case when attempts.since <= $3 then 1 else attempts.n + 1 end,
-  since = case when attempts.since <= $3 then $2 else attempts.since end
+  since = case when attempts.since > $3 and $5 = 1 then attempts.since else $2 end
 where attempts.since <= $3 or attempts.n < $4
-returning n`, lane, micros(t.now), micros(t.now.Add(-window)), int64(limit))
+returning n`, lane, micros(t.now), micros(t.now.Add(-window)), int64(limit), keep)
 	if err == ErrNotFound {
 		return false, nil
 	}
@@ -151,7 +162,7 @@ func (t *Tx) Sweep() (int64, error) {
 		before           time.Duration
 	}{
 		{"flows", "id", "expires_at", time.Hour},
-		{"attempts", "lane", "since", day},
+		{"attempts", "lane", "since", 400 * day},
 		{"links", "token", "expires_at", day},
 		{"sessions", "id", "expires_at", day},
 		{"grants", "id", "expires_at", day},

@@ -25,7 +25,7 @@ type Grant struct {
 	Created   time.Time
 
 	Person       *Person // with User, unless the person is gone
-	SessionEnded bool    // with Session: it was ended, or is gone
+	SessionEnded bool    // with Session: it was ended; one that ran out and was swept is not
 }
 
 // CreateGrant stores g.
@@ -40,20 +40,20 @@ func nullable(s string) sql.NullString { return sql.NullString{String: s, Valid:
 // GrantByID reads a grant, its person and whether its session was ended, in one trip.
 func (t *Tx) GrantByID(id string) (Grant, error) {
 	var g Grant
-	var cid, uid, sid, alive string
-	var until, used, rotated, expires, revoked, created int64
+	var cid, uid, sid string
+	var until, used, rotated, expires, revoked, created, ended int64
 	var p personScan
-	err := t.row(append([]any{&g.ID, &cid, &uid, &sid, &g.Data, &until, &used, &g.Gen, &rotated, &expires, &revoked, &created, &alive}, p.brief()...),
+	err := t.row(append([]any{&g.ID, &cid, &uid, &sid, &g.Data, &until, &used, &g.Gen, &rotated, &expires, &revoked, &created, &ended}, p.brief()...),
 		`select g.id, g.client_id, coalesce(g.user_id, ''), coalesce(g.session_id, ''), g.data, g.code_until, g.code_used_at, g.gen, g.rotated_at,
-  g.expires_at, g.revoked_at, g.created_at, coalesce(s.id, ''), `+briefColumns+`
-from grants g left join sessions s on s.id = g.session_id and s.ended_at = 0 left join users u on u.id = g.user_id
+  g.expires_at, g.revoked_at, g.created_at, coalesce(s.ended_at, 0), `+briefColumns+`
+from grants g left join sessions s on s.id = g.session_id left join users u on u.id = g.user_id
 where g.id = $1`, id)
 	if err != nil {
 		return g, err
 	}
 	g.Client, g.User, g.Session = client.ID(cid), user.ID(uid), user.SessionID(sid)
 	g.CodeUntil, g.CodeUsed, g.Rotated, g.Expires = instant(until), instant(used), instant(rotated), instant(expires)
-	g.Revoked, g.Created, g.SessionEnded = instant(revoked), instant(created), sid != "" && alive == ""
+	g.Revoked, g.Created, g.SessionEnded = instant(revoked), instant(created), ended != 0
 	g.Person, err = p.person(t)
 	return g, err
 }

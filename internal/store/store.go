@@ -55,6 +55,7 @@ type DB struct {
 	months sync.Map // "2026-11" → wrapped key
 	cache  cache
 
+	lastEvent     atomic.Int64 // see eventID
 	reads, writes atomic.Int64
 	stop          chan struct{}
 	stopped       sync.WaitGroup

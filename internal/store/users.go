@@ -40,7 +40,7 @@ const (
 	personColumns = briefColumns + `, coalesce(u.roles, ''), coalesce(u.password, ''), coalesce(u.password_changed_at, 0),
   coalesce(u.created_at, 0), f.secret, coalesce(f.last_step, 0)`
 	personTables = `users u left join factors f on f.user_id = u.id and f.kind = 'totp'`
-	byLogin      = `(select id from users where username_key = $1 or email_key = $1 order by case when username_key = $1 then 0 else 1 end limit 1)`
+	byLogin      = `(select id from users where username_key = $1 or (email_key = $1 and email_key <> '') order by case when username_key = $1 then 0 else 1 end limit 1)`
 )
 
 // personScan receives the columns of a person.
@@ -164,6 +164,7 @@ func (t *Tx) UpdateUser(u user.User) error {
 func (t *Tx) SetPassword(id user.ID, was, phc string, keep user.SessionID) error {
 	t.must(`update users set password = $3, password_changed_at = $4 where id = $1 and ($2 = '' or password = $2)`,
 		string(id), was, phc, micros(t.now))
+	t.do("delete from links where user_id = $1 and used_at = 0", string(id)) // an older link must not undo this
 	if err := t.Record(audit.Event{Kind: audit.PasswordChanged, Subject: string(id)}); err != nil {
 		return err
 	}
@@ -175,13 +176,18 @@ func (t *Tx) Rehash(id user.ID, was, phc string) {
 	t.do(`update users set password = $3 where id = $1 and password = $2`, string(id), was, phc)
 }
 
+// MustStand makes the unit fail (ErrConflict) unless the person may sign in and phc is still their password.
+func (t *Tx) MustStand(id user.ID, phc string) {
+	t.must("update users set id = id where id = $1 and disabled_at = 0 and password = $2", string(id), phc)
+}
+
 // SetDisabled forbids or allows a person to sign in; ErrConflict if that was so already.
 func (t *Tx) SetDisabled(id user.ID, disabled bool) {
 	at := int64(0)
 	if disabled {
 		at = micros(t.now)
 	}
-	t.must(`update users set disabled_at = $2 where id = $1 and (disabled_at = 0) <> ($2 = 0)`, string(id), at)
+	t.must(`update users set disabled_at = $2 where id = $1 and (disabled_at = 0) <> (cast($2 as bigint) = 0)`, string(id), at)
 }
 
 // PutTOTP gives a person a soft token in place of any other. step is the last step that counts as used.

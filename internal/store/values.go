@@ -9,13 +9,24 @@ import (
 )
 
 // NewID gives an id that nobody can guess whole (64 random bits) and that sorts by time, which keeps indexes warm.
-func NewID(now time.Time) string { return idAt(now, 0) }
+func NewID(now time.Time) string { return idAt(now.UnixMicro() << 8) }
 
-// idAt is NewID for the nth of several of one instant, which sort in that order: 7 bytes of microseconds, n (at most
-// 255), 8 random bytes more.
-func idAt(now time.Time, n int) string {
+// eventID is NewID for an event: each sorts after the one that this process made before it, also when the clock stands
+// still or goes back.
+func (db *DB) eventID(now time.Time) string {
+	for {
+		last, next := db.lastEvent.Load(), now.UnixMicro()<<8
+		next = max(next, last+1)
+		if db.lastEvent.CompareAndSwap(last, next) {
+			return idAt(next)
+		}
+	}
+}
+
+// idAt is 8 bytes of time, in units of 1/256 microsecond, and 8 random bytes.
+func idAt(when int64) string {
 	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixMicro())<<8|uint64(min(n, 255)))
+	binary.BigEndian.PutUint64(b[:8], uint64(when))
 	rand.Read(b[8:]) // never fails (crypto/rand)
 	return base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:])
 }

@@ -3,6 +3,8 @@
 package user
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"strings"
 	"time"
@@ -35,6 +37,13 @@ func (u User) Disabled() bool { return !u.DisabledAt.IsZero() }
 
 // Fold gives the form under which a user name or mail address is looked up. Two names that fold alike are the same name.
 func Fold(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
+
+// NameKey names the counters of wrong passwords for a user name or mail address as it was typed. They belong to the name
+// and not to the person: a counter that two names shared would tell that they are one person's.
+func NameKey(name string) string {
+	sum := sha256.Sum256([]byte(Fold(name)))
+	return hex.EncodeToString(sum[:8])
+}
 
 // Roles that a person can hold (contract §5).
 const (

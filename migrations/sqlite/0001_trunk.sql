@@ -52,6 +52,7 @@ create table flows (
   expires_at integer not null
 );
 create index flows_expires on flows (expires_at);
+create index flows_browser on flows (browser);
 
 create table sessions (
   id         text primary key,

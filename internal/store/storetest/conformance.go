@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -358,10 +359,10 @@ func soon(t *testing.T, ok func() bool) {
 func attempts(t *testing.T, e Engine) {
 	url, clock := e.New(t), NewClock()
 	db := OpenWith(t, url, store.Options{Sealer: Ring(t), Now: clock.Now})
-	take := func() (ok bool) {
+	take := func(lane string, strict bool) (ok bool) {
 		t.Helper()
 		err := db.Housekeep(context.Background(), func(tx *store.Tx) (err error) {
-			ok, err = tx.TakeAttempt("lane", 3, time.Minute)
+			ok, err = tx.TakeAttempt(lane, 3, time.Minute, strict)
 			return err
 		})
 		if err != nil {
@@ -369,14 +370,22 @@ func attempts(t *testing.T, e Engine) {
 		}
 		return ok
 	}
-	for i, want := range []bool{true, true, true, false, false} {
-		if got := take(); got != want {
-			t.Errorf("try %d: %v", i, got)
+	for _, strict := range []bool{false, true} {
+		lane := fmt.Sprint("lane ", strict)
+		for i, want := range []bool{true, true, true, false, false} {
+			if got := take(lane, strict); got != want {
+				t.Errorf("strict %v, try %d: %v", strict, i, got)
+			}
+			clock.Add(10 * time.Second)
 		}
-	}
-	clock.Add(61 * time.Second)
-	if !take() {
-		t.Error("a new window did not open")
+		clock.Add(10 * time.Second) // a minute after the first try, 40 s after the last that counted
+		if got := take(lane, strict); got == strict {
+			t.Errorf("strict %v: a minute after the first try: %v", strict, got)
+		}
+		clock.Add(20 * time.Second)
+		if !take(lane, strict) {
+			t.Errorf("strict %v: a minute after the last try that counted: refused", strict)
+		}
 	}
 }
 
