@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
-	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/client"
-	"github.com/portvakt/portvakt/internal/keyring"
 	"github.com/portvakt/portvakt/internal/store"
 )
 
@@ -27,8 +24,8 @@ type identified struct {
 type clientAddCmd struct {
 	identified
 	Name                  string   `help:"Name that people see."`
-	RedirectURI           []string `help:"Redirect URIs."`
-	PostLogoutRedirectURI []string `help:"Where the application may ask to be returned to after a sign-out."`
+	RedirectURI           []string `help:"Address to return to after a sign-in; give the flag once for each." sep:"none"`
+	PostLogoutRedirectURI []string `help:"Address to return to after a sign-out; give the flag once for each." sep:"none"`
 	GrantType             []string `help:"authorization_code, refresh_token, client_credentials." default:"authorization_code"`
 	Scope                 string   `help:"Scopes." default:"openid profile email"`
 	SigningAlg            string   `help:"RS256, ES256 or EdDSA." default:"RS256"`
@@ -109,64 +106,5 @@ func (c *clientRotateCmd) Run(s *settings) error {
 			fmt.Printf("client_secret: %s\n", secret)
 		}
 		return err
-	})
-}
-
-type keysCmd struct {
-	List   keysListCmd   `cmd:"" help:"List signing keys: next, active, retired."`
-	Rotate keysRotateCmd `cmd:"" help:"Make the next key the active one, and a new next."`
-}
-
-type keysListCmd struct {
-	JSON bool `name:"json" help:"One JSON object a line."`
-}
-
-// Run lists the keys.
-func (c *keysListCmd) Run(s *settings) error {
-	return command(s, func(_ context.Context, v *service) error {
-		t := newTable(c.JSON, "KEY", "ALG", "STATE", "SINCE")
-		for _, k := range v.ring.Keys() {
-			object := map[string]any{"kid": k.ID, "alg": k.Alg, "state": k.State, "created": k.Created, "since": k.Since}
-			if err := t.row(object, k.ID, k.Alg, k.State, stamp(k.Since)); err != nil {
-				return err
-			}
-		}
-		return t.out.Flush()
-	})
-}
-
-type keysRotateCmd struct {
-	Alg   string `help:"RS256, ES256 or EdDSA; all if not given." enum:",RS256,ES256,EdDSA" default:""`
-	Force bool   `help:"Also a next key that applications may not have seen yet."`
-}
-
-// published is how long a key must have been in the JWKS before it signs: applications keep that for 10 minutes.
-const published = 15 * time.Minute
-
-// Run rotates, and records it.
-func (c *keysRotateCmd) Run(s *settings) error {
-	return command(s, func(ctx context.Context, v *service) error {
-		for _, k := range v.ring.Keys() {
-			if k.State != "next" || c.Alg != "" && c.Alg != k.Alg {
-				continue
-			}
-			if age := time.Since(k.Since); age < published && !c.Force {
-				return fmt.Errorf("the next %s key is only %s old; applications keep the key list for 10 minutes, so wait or use --force", k.Alg, age.Round(time.Second))
-			}
-			if err := v.rotate(ctx, k); err != nil {
-				return err
-			}
-			fmt.Printf("key %s: %s is active\n", k.Alg, k.ID)
-		}
-		return nil
-	})
-}
-
-func (v *service) rotate(ctx context.Context, k keyring.Key) error {
-	if err := v.ring.Rotate(k.Alg, time.Now()); err != nil {
-		return err
-	}
-	return v.db.Change(ctx, cli, func(t *store.Tx) error {
-		return t.Record(audit.Event{Kind: audit.KeyRotated, Detail: map[string]string{"alg": k.Alg, "kid": k.ID}})
 	})
 }

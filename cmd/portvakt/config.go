@@ -3,16 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
-
-	"github.com/alecthomas/kong"
-	"github.com/goccy/go-yaml"
 )
 
 // settings are flags, environment variables PORTVAKT_… and keys of the configuration file alike. The README's table is
@@ -47,11 +42,15 @@ func (s *settings) check() error {
 		}
 		s.Database = strings.TrimSpace(string(text))
 	}
-	s.Issuer = strings.TrimSuffix(s.Issuer, "/")
+	if s.Keys == "" {
+		return errors.New("keys is empty; name a folder for the keys")
+	}
+	given := s.Issuer
+	s.Issuer = strings.TrimSuffix(given, "/")
 	u, err := url.Parse(s.Issuer)
 	switch {
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		return fmt.Errorf("issuer %q is not a URL like https://login.example.se", s.Issuer)
+	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
+		return fmt.Errorf("issuer %q is not a URL like https://login.example.se", given)
 	case u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
 		return fmt.Errorf("issuer %q: give scheme, host and port alone, without path, query or user", s.Issuer)
 	case u.Scheme == "http" && !loopback(u.Hostname()):
@@ -78,73 +77,4 @@ func (s *settings) proxies() ([]netip.Prefix, error) {
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// fileConfig resolves settings from a YAML file; the environment and the command line win over it.
-type fileConfig struct{ values map[string]any }
-
-func readConfig(r io.Reader) (kong.Resolver, error) {
-	text, err := io.ReadAll(r)
-	if err != nil {
-		return nil, err
-	}
-	c := fileConfig{values: map[string]any{}}
-	if err := yaml.Unmarshal(text, &c.values); err != nil {
-		return nil, fmt.Errorf("the configuration file: %s", strings.TrimSpace(yaml.FormatError(err, false, true)))
-	}
-	return c, nil
-}
-
-// Validate refuses keys that are no settings.
-func (c fileConfig) Validate(app *kong.Application) error {
-	for key := range c.values {
-		if !slices.ContainsFunc(app.Flags, func(f *kong.Flag) bool { return f.Name == key && f.Name != "config" && f.Name != "help" }) {
-			return fmt.Errorf("the configuration file has an unknown key %q", key)
-		}
-	}
-	return nil
-}
-
-// Resolve gives the file's value unless the environment has one.
-func (c fileConfig) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-	for _, env := range flag.Envs {
-		if _, set := os.LookupEnv(env); set {
-			return nil, nil
-		}
-	}
-	value, ok := c.values[flag.Name]
-	if !ok {
-		return nil, nil
-	}
-	if list, ok := value.([]any); ok {
-		words := make([]string, len(list))
-		for i, v := range list {
-			words[i] = fmt.Sprint(v)
-		}
-		return strings.Join(words, ","), nil
-	}
-	return fmt.Sprint(value), nil
-}
-
-// unknownEnvironment refuses PORTVAKT_ variables that are no settings: most are misspelt.
-func unknownEnvironment(app *kong.Application) error {
-	known := map[string]bool{}
-	err := kong.Visit(app, func(node kong.Visitable, next kong.Next) error {
-		if f, ok := node.(*kong.Flag); ok {
-			for _, env := range f.Envs {
-				known[env] = true
-			}
-		}
-		return next(nil)
-	})
-	if err != nil {
-		return err
-	}
-	for _, pair := range os.Environ() {
-		name, _, _ := strings.Cut(pair, "=")
-		if strings.HasPrefix(name, "PORTVAKT_") && !known[name] {
-			return fmt.Errorf("the environment variable %s is not a setting", name)
-		}
-	}
-	return nil
 }

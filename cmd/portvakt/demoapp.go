@@ -1,13 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"embed"
+	"errors"
 	"html/template"
-	"io/fs"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,10 +17,9 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/portvakt/portvakt/internal/admin"
-	"github.com/portvakt/portvakt/web"
 )
 
-//go:embed demo/*.html
+//go:embed demo
 var demoFiles embed.FS
 
 // sampleApp is an ordinary OpenID Connect client, as a team would write one with a stock library.
@@ -29,7 +30,7 @@ type sampleApp struct {
 	issuer string
 	id     string
 	secret string
-	other  [2]string // name and address of the other application
+	pages  *demoPages
 
 	mu       sync.Mutex
 	provider *oidc.Provider // found at the first sign-in
@@ -50,22 +51,26 @@ type signedIn struct {
 	raw                   string
 }
 
-// newSampleApps serves the applications, the phone and the style they share.
+// newSampleApps serves the applications and the phone.
 func newSampleApps(issuer, base string, clients []admin.ClientSpec, p *phone) http.Handler {
+	pages := newDemoPages(issuer)
 	mux := http.NewServeMux()
 	paths := []string{"/", "/wiki/"}
 	for i, c := range clients {
-		j := len(clients) - 1 - i
-		a := &sampleApp{name: c.Name, path: paths[i], base: base, issuer: issuer, id: string(c.ID), secret: c.Secret,
-			other: [2]string{clients[j].Name, paths[j]}, pending: map[string]begun{}, sessions: map[string]signedIn{}}
+		a := &sampleApp{name: c.Name, path: paths[i], base: base, issuer: issuer, id: string(c.ID), secret: c.Secret, pages: pages,
+			pending: map[string]begun{}, sessions: map[string]signedIn{}}
 		mux.HandleFunc("GET "+a.path+"{$}", a.home)
 		mux.HandleFunc("GET "+a.path+"sign-in", a.signIn)
 		mux.HandleFunc("GET "+a.path+"callback", a.callback)
 		mux.HandleFunc("POST "+a.path+"sign-out", a.signOut)
 	}
-	mux.Handle("/phone", p)
-	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, web.FS, "static/style.css") })
-	return mux
+	p.pages = pages
+	mux.HandleFunc("GET /phone", p.show)
+	mux.HandleFunc("POST /phone", p.take)
+	for _, name := range []string{"demo.css", "icon.svg", "phone.js"} {
+		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, demoFiles, "demo/"+name) })
+	}
+	return http.NewCrossOriginProtection().Handler(mux)
 }
 
 func (a *sampleApp) cookie() string { return "sample-" + a.id }
@@ -85,11 +90,26 @@ func (a *sampleApp) client(ctx context.Context) (*oidc.Provider, *oauth2.Config,
 		RedirectURL: a.base + a.path + "callback", Scopes: []string{oidc.ScopeOpenID, "profile", "email", "groups"}}, nil
 }
 
+// appPage is what an application shows. Who is nil while nobody is signed in.
+type appPage struct {
+	ID, App, Path, Issuer string
+	Who                   *signedIn
+	Today                 string
+	What, Detail          string // of a trouble
+}
+
+func (a *sampleApp) page() appPage {
+	return appPage{ID: a.id, App: a.name, Path: a.path, Issuer: a.issuer, Today: time.Now().Format("Monday 2 January")}
+}
+
 func (a *sampleApp) home(w http.ResponseWriter, r *http.Request) {
+	page := a.page()
 	a.mu.Lock()
-	who, ok := a.sessions[cookieValue(r, a.cookie())]
+	if who, ok := a.sessions[cookieValue(r, a.cookie())]; ok {
+		page.Who = &who
+	}
 	a.mu.Unlock()
-	demoRender(w, "app", map[string]any{"App": a.name, "Path": a.path, "Who": who, "SignedIn": ok, "Other": a.other[0], "OtherPath": a.other[1]})
+	a.pages.render(w, http.StatusOK, "app", page)
 }
 
 func (a *sampleApp) signIn(w http.ResponseWriter, r *http.Request) {
@@ -151,7 +171,7 @@ func (a *sampleApp) redeem(ctx context.Context, code string, flow begun) (signed
 		return who, err
 	}
 	if idToken.Nonce != flow.nonce {
-		return who, http.ErrNoCookie
+		return who, errors.New("the ID token is for another sign-in")
 	}
 	var claims struct {
 		Name     string   `json:"name"`
@@ -189,8 +209,9 @@ func (a *sampleApp) signOut(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *sampleApp) trouble(w http.ResponseWriter, what, detail string) {
-	w.WriteHeader(http.StatusBadGateway)
-	demoRender(w, "trouble", map[string]any{"App": a.name, "Path": a.path, "What": what, "Detail": detail})
+	page := a.page()
+	page.What, page.Detail = what, detail
+	a.pages.render(w, http.StatusBadGateway, "trouble", page)
 }
 
 func cookieValue(r *http.Request, name string) string {
@@ -201,18 +222,31 @@ func cookieValue(r *http.Request, name string) string {
 	return c.Value
 }
 
-// demoRender shows a page of the demo. The templates are parsed each time: it is a demo, and they can be watched.
-func demoRender(w http.ResponseWriter, name string, data any) {
-	sub, err := fs.Sub(demoFiles, "demo")
-	if err == nil {
-		var t *template.Template
-		if t, err = template.ParseFS(sub, "*.html"); err == nil {
-			w.Header().Set("Content-Type", "text/html; charset=utf-8")
-			w.Header().Set("Cache-Control", "no-store")
-			err = t.ExecuteTemplate(w, name, data)
-		}
-	}
-	if err != nil {
+// demoPages are the pages of the applications and of the phone.
+type demoPages struct {
+	set    *template.Template
+	policy string
+}
+
+func newDemoPages(issuer string) *demoPages {
+	join := func(words []string) string { return strings.Join(words, ", ") }
+	set := template.Must(template.New("").Funcs(template.FuncMap{"join": join}).ParseFS(demoFiles, "demo/*.html"))
+	// A sign-out is a form that leads on to the provider and back.
+	return &demoPages{set, "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self' " +
+		issuer + "; frame-ancestors 'none'; base-uri 'none'"}
+}
+
+// render makes a page and then sends it.
+func (p *demoPages) render(w http.ResponseWriter, status int, name string, data any) {
+	var page bytes.Buffer
+	if err := p.set.ExecuteTemplate(&page, name, data); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
 	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", p.policy)
+	w.WriteHeader(status)
+	_, _ = w.Write(page.Bytes()) // the reader has gone: nobody is left to tell
 }

@@ -4,7 +4,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -12,7 +11,7 @@ import (
 // commands is the whole command line; contract §2 lists it.
 type commands struct {
 	settings `embed:""`
-	Config   kong.ConfigFlag `help:"YAML file with settings; a flag wins over the environment, the environment over the file." placeholder:"FILE"`
+	Config   configFile `help:"YAML file with settings; a flag wins over the environment, the environment over the file." placeholder:"FILE"`
 
 	Serve   serveCmd   `cmd:"" help:"Run the service."`
 	Demo    demoCmd    `cmd:"" help:"Try it: sample people and a sample application, on this machine alone."`
@@ -39,10 +38,10 @@ func run(args []string) int {
 	}
 	ctx, err := parser.Parse(args)
 	if err != nil {
-		return complain(err, 2)
+		return complain(fmt.Errorf("%w; see: portvakt --help", err), 2)
 	}
 	if err := c.settings.check(); err != nil {
-		return complain(err, 2)
+		return complain(err, 1)
 	}
 	if err := ctx.Run(&c.settings); err != nil {
 		return complain(err, 1)
@@ -52,11 +51,5 @@ func run(args []string) int {
 
 func newParser(c *commands) (*kong.Kong, error) {
 	return kong.New(c, kong.Name("portvakt"), kong.Description("Sign-in for the people who work here: OpenID Connect, two factors, one binary."),
-		kong.Configuration(readConfig), kong.DefaultEnvars("PORTVAKT"), kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-		kong.Vars{"version": "portvakt"})
-}
-
-func complain(err error, status int) int {
-	fmt.Fprintln(os.Stderr, "portvakt:", strings.TrimSpace(err.Error()))
-	return status
+		kong.DefaultEnvars("PORTVAKT"), kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}))
 }

@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"os/signal"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,12 +32,13 @@ func (c *serveCmd) Run(s *settings) error {
 		return err
 	}
 	defer v.db.Close()
+	listener, err := net.Listen("tcp", s.Listen) // before the set-up link: making one ends the one that another instance printed
+	if err != nil {
+		return fmt.Errorf("the address %s cannot be served on (%s); choose another with --listen, or stop what uses it", s.Listen, cause(err))
+	}
+	defer listener.Close()
 	if err := v.setupLink(ctx); err != nil {
 		return err
-	}
-	listener, err := net.Listen("tcp", s.Listen)
-	if err != nil {
-		return fmt.Errorf("the address cannot be served on: %w", err)
 	}
 	return v.serve(ctx, listener)
 }
@@ -135,63 +133,4 @@ func each(ctx context.Context, every time.Duration, fn func()) {
 			fn()
 		}
 	}
-}
-
-// newClock gives the clock: the system's, or with a test clock file the system's plus the duration that the file holds.
-func newClock(ctx context.Context, file string) (func() time.Time, error) {
-	if file == "" {
-		return time.Now, nil
-	}
-	read := func() (time.Duration, error) {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return 0, err
-		}
-		return time.ParseDuration(strings.TrimSpace(string(text)))
-	}
-	var offset atomic.Int64
-	first, err := read()
-	if err != nil {
-		return nil, fmt.Errorf("test-clock-file: %w", err)
-	}
-	offset.Store(int64(first))
-	go each(ctx, 500*time.Millisecond, func() {
-		if d, err := read(); err == nil {
-			offset.Store(int64(d))
-		}
-	})
-	return func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }, nil
-}
-
-type migrateCmd struct {
-	Check bool `help:"Only tell."`
-}
-
-// Run migrates, or with --check tells and fails if there is something to do.
-func (c *migrateCmd) Run(s *settings) error {
-	ctx := context.Background()
-	db, err := store.Open(ctx, s.Database, store.Options{Timeout: time.Minute})
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	has, wants, err := db.Schema(ctx)
-	if err != nil {
-		return unreachable(err)
-	}
-	if c.Check {
-		if has != wants {
-			return fmt.Errorf("the database has schema %d, this program needs %d; run: portvakt migrate", has, wants)
-		}
-		fmt.Printf("schema %d is up to date\n", has)
-		return nil
-	}
-	ran, err := db.Migrate(ctx)
-	for _, name := range ran {
-		fmt.Println("migrated", name)
-	}
-	if err == nil && len(ran) == 0 {
-		fmt.Printf("schema %d is up to date\n", has)
-	}
-	return err
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/portvakt/portvakt/internal/account"
@@ -72,15 +71,18 @@ func firstKeys(ctx context.Context, s *settings, w wiring) (*keyring.Ring, error
 		return nil, err
 	}
 	defer db.Close()
-	has, _, err := db.Schema(ctx)
+	has, wants, err := db.Schema(ctx)
 	if err != nil {
-		return nil, unreachable(err)
+		return nil, err
+	}
+	if err := suits(has, wants, db.Postgres() && !w.migrate); err != nil {
+		return nil, err
 	}
 	known := ""
 	if has > 0 {
 		err = db.View(ctx, func(t *store.Tx) (err error) { known, err = t.Value("keyring"); return err })
 		if err != nil {
-			return nil, unreachable(err)
+			return nil, err
 		}
 	}
 	if known != "" {
@@ -93,12 +95,12 @@ func firstKeys(ctx context.Context, s *settings, w wiring) (*keyring.Ring, error
 func prepare(ctx context.Context, db *store.DB, w wiring, ring *keyring.Ring) error {
 	has, wants, err := db.Schema(ctx)
 	if err != nil {
-		return unreachable(err)
+		return err
 	}
-	switch {
-	case has < wants && db.Postgres() && !w.migrate:
-		return fmt.Errorf("the database has schema %d and this program needs %d; run: portvakt migrate (or serve --migrate)", has, wants)
-	case has != wants:
+	if err := suits(has, wants, db.Postgres() && !w.migrate); err != nil {
+		return err
+	}
+	if has != wants {
 		if _, err := db.Migrate(ctx); err != nil {
 			return err
 		}
@@ -114,25 +116,12 @@ func prepare(ctx context.Context, db *store.DB, w wiring, ring *keyring.Ring) er
 		})
 	}
 	if err != nil {
-		return unreachable(err)
+		return err
 	}
 	if known != ring.ID() {
 		return fmt.Errorf("the keys are %s, but the database was sealed with keys %s; use the folder that belongs to this database", ring.ID(), known)
 	}
 	return nil
-}
-
-// unreachable says what to do about a database that does not answer.
-func unreachable(err error) error {
-	if errors.Is(err, store.ErrOutage) {
-		return fmt.Errorf("the database does not answer; check that it runs and that the address is right (%w)", errors.Unwrap(oneLine(err)))
-	}
-	return err
-}
-
-// oneLine wraps err so that its text has no line breaks.
-func oneLine(err error) error {
-	return fmt.Errorf("%w", errors.New(strings.Join(strings.Fields(err.Error()), " ")))
 }
 
 func newLog(format string) *slog.Logger {
@@ -152,19 +141,7 @@ func (v *service) server() (*server.Server, error) {
 	}
 	return server.New(server.Options{
 		Issuer: v.settings.issuerURL(), Brand: v.settings.Organisation, DB: v.db, OIDC: v.oidc,
-		Login: login.New(v.db, v.hasher, v.settings.Organisation), Account: account.New(v.db, v.hasher),
+		Login: login.New(v.db, v.hasher, v.settings.Organisation, v.ring.Secret("lane")), Account: account.New(v.db, v.hasher),
 		FormKey: v.ring.Secret("form"), Proxies: proxies, Log: v.log, Ready: v.ready,
 	})
-}
-
-// ready names what keeps the service from its work.
-func (v *service) ready(ctx context.Context) map[string]string {
-	has, wants, err := v.db.Schema(ctx)
-	switch {
-	case err != nil:
-		return map[string]string{"database": "the database does not answer"}
-	case has != wants:
-		return map[string]string{"schema": fmt.Sprintf("the database has schema %d, this program needs %d", has, wants)}
-	}
-	return nil
 }

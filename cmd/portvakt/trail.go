@@ -62,7 +62,7 @@ func (f filter) resolve(ctx context.Context, v *service) (store.EventFilter, err
 	if f.User != "" {
 		p, _, err := v.admin.User(ctx, f.User)
 		if err != nil {
-			return out, fmt.Errorf("there is no user %q: %w", f.User, err)
+			return out, err
 		}
 		out.Subject = p.ID
 	}
@@ -71,6 +71,9 @@ func (f filter) resolve(ctx context.Context, v *service) (store.EventFilter, err
 			return out, fmt.Errorf("there is no event kind %q; the kinds are: %s", k, allKinds())
 		}
 		out.Kinds = append(out.Kinds, audit.Kind(k))
+	}
+	if f.Since < 0 {
+		return out, fmt.Errorf("since %s: give how far back, such as 24h", f.Since)
 	}
 	if f.Since > 0 {
 		out.Since = v.db.Now().Add(-f.Since)
@@ -94,6 +97,9 @@ type auditListCmd struct {
 
 // Run lists the newest events.
 func (c *auditListCmd) Run(s *settings) error {
+	if c.Limit < 1 {
+		return fmt.Errorf("limit %d: give 1 or more", c.Limit)
+	}
 	return command(s, func(ctx context.Context, v *service) error {
 		f, err := c.resolve(ctx, v)
 		if err != nil {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
-	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
@@ -128,7 +127,9 @@ func (s *Service) ResetFactors(ctx context.Context, o audit.Origin, username str
 // Unlock clears a person's counters of wrong tries.
 func (s *Service) Unlock(ctx context.Context, o audit.Origin, username string) error {
 	return s.change(ctx, o, username, func(t *store.Tx, p *store.Person) error {
-		t.ClearLanes(string(p.ID) + ":")
+		for _, lanes := range []string{string(p.ID), user.NameKey(p.Username), user.NameKey(p.Email)} {
+			t.ClearLanes(lanes + ":")
+		}
 		return t.Record(audit.Event{Kind: audit.UserUnlocked, Subject: string(p.ID)})
 	})
 }
@@ -138,15 +139,15 @@ func (s *Service) Unlock(ctx context.Context, o audit.Origin, username string) e
 func (s *Service) MakeLink(ctx context.Context, o audit.Origin, kind, username string, life time.Duration) (string, error) {
 	secret := rand.Text() + rand.Text()
 	sum := sha256.Sum256([]byte(secret))
-	make := func(t *store.Tx, id user.ID) error {
+	issue := func(t *store.Tx, id user.ID) error {
 		t.DropLinks(kind, id)
 		t.CreateLink(sum[:], kind, id, life)
 		return t.Record(audit.Event{Kind: audit.LinkIssued, Subject: string(id), Detail: map[string]string{"link": kind}})
 	}
 	if username == "" {
-		return secret, s.db.Change(ctx, o, func(t *store.Tx) error { return make(t, "") })
+		return secret, s.db.Change(ctx, o, func(t *store.Tx) error { return issue(t, "") })
 	}
-	return secret, s.change(ctx, o, username, func(t *store.Tx, p *store.Person) error { return make(t, p.ID) })
+	return secret, s.change(ctx, o, username, func(t *store.Tx, p *store.Person) error { return issue(t, p.ID) })
 }
 
 // change runs fn for one person, in one change.
@@ -160,88 +161,6 @@ func (s *Service) change(ctx context.Context, o audit.Origin, username string, f
 	})
 	if errors.Is(err, user.ErrNotFound) {
 		err = noUser(username)
-	}
-	return err
-}
-
-// Clients calls each for every application, by id.
-func (s *Service) Clients(ctx context.Context, each func(store.Client) error) error {
-	return s.db.View(ctx, func(t *store.Tx) error { return t.Clients(each) })
-}
-
-// Client gives one application, or ErrNoClient.
-func (s *Service) Client(ctx context.Context, id client.ID) (store.Client, error) {
-	var c store.Client
-	err := s.db.View(ctx, func(t *store.Tx) (err error) { c, err = t.ClientByID(id); return err })
-	if errors.Is(err, store.ErrNotFound) {
-		err = noClient(id)
-	}
-	return c, err
-}
-
-// AddClient registers an application and gives its secret, which is not kept in clear; "" for a public client.
-func (s *Service) AddClient(ctx context.Context, o audit.Origin, c client.Client) (string, error) {
-	c.Normalise()
-	if err := c.Validate(); err != nil {
-		return "", named("client "+string(c.ID), ": ", err)
-	}
-	secret, mac := "", []byte{}
-	if !c.Public() {
-		secret, mac = newSecret(s)
-	}
-	err := s.db.Change(ctx, o, func(t *store.Tx) error {
-		switch _, err := t.ClientByID(c.ID); {
-		case err == nil:
-			return fmt.Errorf("there is a client %q already; change it with apply, or remove it first", c.ID)
-		case !errors.Is(err, store.ErrNotFound):
-			return err
-		}
-		if err := knownGroups(t, c.AllowedGroups); err != nil {
-			return err
-		}
-		if err := t.PutClient(c, mac); err != nil {
-			return err
-		}
-		return t.Record(audit.Event{Kind: audit.ClientCreated, Client: string(c.ID)})
-	})
-	return secret, err
-}
-
-func newSecret(s *Service) (string, []byte) {
-	secret := rand.Text() + rand.Text()
-	return secret, s.secretMAC(secret)
-}
-
-// RotateSecret gives a confidential application a new secret in place of the old one.
-func (s *Service) RotateSecret(ctx context.Context, o audit.Origin, id client.ID) (string, error) {
-	secret, mac := newSecret(s)
-	err := s.db.Change(ctx, o, func(t *store.Tx) error {
-		c, err := t.ClientByID(id)
-		if err != nil {
-			return err
-		}
-		if c.Public() {
-			return fmt.Errorf("client %q is public and has no secret", id)
-		}
-		if err := t.PutClient(c.Client, mac); err != nil {
-			return err
-		}
-		return t.Record(audit.Event{Kind: audit.ClientSecretMade, Client: string(id)})
-	})
-	if errors.Is(err, store.ErrNotFound) {
-		err = noClient(id)
-	}
-	return secret, err
-}
-
-// RemoveClient removes an application; its tokens stop working at once.
-func (s *Service) RemoveClient(ctx context.Context, o audit.Origin, id client.ID) error {
-	err := s.db.Change(ctx, o, func(t *store.Tx) error {
-		t.RemoveClient(id)
-		return t.Record(audit.Event{Kind: audit.ClientRemoved, Client: string(id)})
-	})
-	if errors.Is(err, store.ErrConflict) {
-		err = noClient(id)
 	}
 	return err
 }

@@ -147,7 +147,7 @@ func policyGroups(p policy.Policy, groups []string) error {
 func undeclared(what string, wanted, groups []string) error {
 	for _, g := range wanted {
 		if !slices.Contains(groups, g) {
-			return fmt.Errorf("%s: there is no group %q; add it under groups:", what, g)
+			return fmt.Errorf("%s: there is no group %q; name it under groups too", what, g)
 		}
 	}
 	return nil

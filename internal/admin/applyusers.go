@@ -57,7 +57,10 @@ func (s *Service) planUser(ctx context.Context, spec UserSpec, now state, groups
 			if err := t.PutTOTP(u.ID, spec.TOTP, 0); err != nil {
 				return err
 			}
-			return t.Record(audit.Event{Kind: audit.FactorEnrolled, Subject: string(u.ID), Detail: map[string]string{"factor": "totp"}})
+			if err := t.Record(audit.Event{Kind: audit.FactorEnrolled, Subject: string(u.ID), Detail: map[string]string{"factor": "totp"}}); err != nil {
+				return err
+			}
+			return t.EndSessionsOf(u.ID, "", audit.Administrator)
 		}})
 	}
 	return plan, nil

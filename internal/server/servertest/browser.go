@@ -201,3 +201,27 @@ func Code(t testing.TB, uri string, now time.Time) string {
 	}
 	return token.Code(now)
 }
+
+// Cookie is the value of the browser's cookie, or "".
+func (b *Browser) Cookie(name string) string {
+	for _, c := range b.Client.Jar.Cookies(b.base()) {
+		if c.Name == name {
+			return c.Value
+		}
+	}
+	return ""
+}
+
+// SetCookie gives the browser a cookie, as somebody might who had it before.
+func (b *Browser) SetCookie(name, value string) {
+	b.Client.Jar.SetCookies(b.base(), []*http.Cookie{{Name: name, Value: value, Path: "/"}})
+}
+
+func (b *Browser) base() *url.URL {
+	b.t.Helper()
+	u, err := url.Parse(b.Base)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return u
+}

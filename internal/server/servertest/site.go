@@ -3,6 +3,7 @@
 package servertest
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -32,14 +33,21 @@ type Site struct {
 	Admin  *admin.Service
 	Server *server.Server
 	Clock  func() time.Time
+
+	dbURL   string
+	options Options
 }
 
 // Options of a site. The zero value is good.
 type Options struct {
-	Clock   func() time.Time
-	Apply   string // an apply file; empty: Sample
-	Proxies []netip.Prefix
-	Timeout time.Duration
+	Clock    func() time.Time
+	Apply    string // an apply file; empty: Sample
+	Proxies  []netip.Prefix
+	Timeout  time.Duration
+	Issuer   string        // empty: where the site listens
+	Hash     factor.Params // zero: cheap ones, for tests that are not about their strength
+	Parallel int           // hashes at once; 0: 4
+	Log      io.Writer     // gets every log line too
 }
 
 // Secret and Password are those of the sample data.
@@ -82,10 +90,10 @@ func New(t testing.TB, dbURL string, o Options) *Site {
 	t.Helper()
 	ring := storetest.Ring(t)
 	db := storetest.OpenWith(t, dbURL, store.Options{Sealer: ring, Now: o.Clock, Timeout: o.Timeout})
-	hasher := factor.NewHasher(factor.Params{MemoryKiB: 64, Time: 1}, 4) // cheap: tests are not about its strength
+	hasher := o.hasher()
 	http := httptest.NewUnstartedServer(nil)
-	issuer := "http://" + http.Listener.Addr().String()
-	s := &Site{URL: issuer, DB: db, OIDC: oidc.New(db, ring, issuer), Clock: o.Clock}
+	issuer := cmp.Or(o.Issuer, "http://"+http.Listener.Addr().String())
+	s := &Site{URL: "http://" + http.Listener.Addr().String(), DB: db, OIDC: oidc.New(db, ring, issuer), Clock: o.Clock, dbURL: dbURL, options: o}
 	if s.Clock == nil {
 		s.Clock = time.Now
 	}
@@ -94,8 +102,8 @@ func New(t testing.TB, dbURL string, o Options) *Site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Server, err = server.New(server.Options{Issuer: u, Brand: "Exempelbolaget", DB: db, OIDC: s.OIDC, Login: login.New(db, hasher, "Exempelbolaget"),
-		Account: account.New(db, hasher), FormKey: ring.Secret("form"), Proxies: o.Proxies, Log: slog.New(slog.NewTextHandler(testWriter{t}, nil)),
+	s.Server, err = server.New(server.Options{Issuer: u, Brand: "Exempelbolaget", DB: db, OIDC: s.OIDC, Login: login.New(db, hasher, "Exempelbolaget", ring.Secret("lane")),
+		Account: account.New(db, hasher), FormKey: ring.Secret("form"), Proxies: o.Proxies, Log: o.logger(t),
 		Ready: func(context.Context) map[string]string { return nil }})
 	if err != nil {
 		t.Fatal(err)
@@ -109,6 +117,30 @@ func New(t testing.TB, dbURL string, o Options) *Site {
 	http.Start()
 	t.Cleanup(http.Close)
 	return s
+}
+
+// Second runs another instance beside s on the same database and keys. Cookies of one are good at the other.
+func (s *Site) Second(t testing.TB) *Site {
+	t.Helper()
+	return New(t, s.dbURL, s.options)
+}
+
+// Path is the file of a site on SQLite.
+func (s *Site) Path() string { return strings.TrimPrefix(s.dbURL, "sqlite:") }
+
+func (o Options) hasher() *factor.Hasher {
+	p := o.Hash
+	if p == (factor.Params{}) {
+		p = factor.Params{MemoryKiB: 64, Time: 1}
+	}
+	return factor.NewHasher(p, cmp.Or(o.Parallel, 4))
+}
+
+func (o Options) logger(t testing.TB) *slog.Logger {
+	if o.Log == nil {
+		return slog.New(slog.NewTextHandler(testWriter{t}, nil))
+	}
+	return slog.New(slog.NewTextHandler(io.MultiWriter(testWriter{t}, o.Log), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // ApplyFile applies an apply file.

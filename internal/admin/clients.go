@@ -1,0 +1,95 @@
+package admin
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/client"
+	"github.com/portvakt/portvakt/internal/store"
+)
+
+// Clients calls each for every application, by id.
+func (s *Service) Clients(ctx context.Context, each func(store.Client) error) error {
+	return s.db.View(ctx, func(t *store.Tx) error { return t.Clients(each) })
+}
+
+// Client gives one application, or ErrNoClient.
+func (s *Service) Client(ctx context.Context, id client.ID) (store.Client, error) {
+	var c store.Client
+	err := s.db.View(ctx, func(t *store.Tx) (err error) { c, err = t.ClientByID(id); return err })
+	if errors.Is(err, store.ErrNotFound) {
+		err = noClient(id)
+	}
+	return c, err
+}
+
+// AddClient registers an application and gives its secret, which is not kept in clear; "" for a public client.
+func (s *Service) AddClient(ctx context.Context, o audit.Origin, c client.Client) (string, error) {
+	c.Normalise()
+	if err := c.Validate(); err != nil {
+		return "", named("client "+string(c.ID), ": ", err)
+	}
+	secret, mac := "", []byte{}
+	if !c.Public() {
+		secret, mac = newSecret(s)
+	}
+	err := s.db.Change(ctx, o, func(t *store.Tx) error {
+		if err := knownGroups(t, c.AllowedGroups); err != nil {
+			return err
+		}
+		if err := t.AddClient(c, mac); err != nil {
+			return err
+		}
+		return t.Record(audit.Event{Kind: audit.ClientCreated, Client: string(c.ID)})
+	})
+	if errors.Is(err, store.ErrTaken) {
+		err = fmt.Errorf("there is a client %q already; change it with apply, or remove it first", c.ID)
+	}
+	if err != nil {
+		return "", err
+	}
+	return secret, nil
+}
+
+func newSecret(s *Service) (string, []byte) {
+	secret := rand.Text() + rand.Text()
+	return secret, s.secretMAC(secret)
+}
+
+// RotateSecret gives a confidential application a new secret in place of the old one.
+func (s *Service) RotateSecret(ctx context.Context, o audit.Origin, id client.ID) (string, error) {
+	secret, mac := newSecret(s)
+	err := s.db.Change(ctx, o, func(t *store.Tx) error {
+		c, err := t.ClientByID(id)
+		if err != nil {
+			return err
+		}
+		if c.Public() {
+			return fmt.Errorf("client %q is public and has no secret", id)
+		}
+		t.SetClientSecret(id, mac)
+		return t.Record(audit.Event{Kind: audit.ClientSecretMade, Client: string(id)})
+	})
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrConflict) {
+		err = noClient(id)
+	}
+	if err != nil {
+		return "", err
+	}
+	return secret, nil
+}
+
+// RemoveClient removes an application; its tokens stop working at once.
+func (s *Service) RemoveClient(ctx context.Context, o audit.Origin, id client.ID) error {
+	err := s.db.Change(ctx, o, func(t *store.Tx) error {
+		t.RemoveClient(id)
+		return t.Record(audit.Event{Kind: audit.ClientRemoved, Client: string(id)})
+	})
+	if errors.Is(err, store.ErrConflict) {
+		err = noClient(id)
+	}
+	return err
+}
