@@ -3,7 +3,7 @@
 // no OAuth and no pages.
 //
 // Limits: 10 wrong answers a flow; a person's password may be tried as often as policy's lockout says (5 in 15 minutes)
-// from one address, by whichever of their names, and 100 wrong ones may come from one address in that time, known names or not; a soft token's code
+// from one address, by whichever of their names; a browser in which they signed in before has a count of its own (known.go); 100 wrong ones may come from one address in that time, known names or not; a soft token's code
 // may be tried 10 times in 15 minutes, and 100 times in a row, whoever tries. A try over the limit is refused whether right or wrong, with the
 // same answer. A right password does not reset the count of codes.
 package login
@@ -13,6 +13,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
@@ -110,6 +111,9 @@ func (s *Service) view(in store.SignIn) View {
 // read gives a live flow of this browser, with the person named by login, or, if that is empty, the person it is about.
 func (s *Service) read(ctx context.Context, id, browser, login string) (store.SignIn, error) {
 	var in store.SignIn
+	if len(id) != 26 || strings.Trim(id, "0123456789ABCDEFGHIJKLMNOPQRSTUV") != "" {
+		return in, ErrGone // not the form of an id (store.NewID), and perhaps not one that a database can hold
+	}
 	err := s.db.View(ctx, func(t *store.Tx) (err error) {
 		if login != "" {
 			in, err = t.SignInByName(id, login)

@@ -29,6 +29,7 @@ type Answer struct {
 	Password string
 	Code     string
 	Current  string // secret of the session that the browser has, if any
+	Known    string // cookie of a browser in which somebody has signed in before, if any
 }
 
 // Result is what came of an answer.
@@ -39,6 +40,7 @@ type Result struct {
 	Silent  bool   // the refusal is to read like that of a wrong password
 	Browser string // after a right password: the browser's new secret
 	Secret  string // with a finished sign-in: the browser's new session secret
+	Known   string // with a finished sign-in: the cookie that makes this browser known, unless it was
 }
 
 // checked is an answer after the work of checking it, which holds no transaction.
@@ -123,6 +125,11 @@ func (s *Service) checkPassword(ctx context.Context, o audit.Origin, p *store.Pe
 		c.lanes = append(c.lanes, lane{name: string(p.ID) + site, limit: limit, window: window, silent: true})
 	}
 	c.lanes = append(c.lanes, lane{name: user.NameKey(a.Username) + site, limit: limit, window: window})
+	if p != nil {
+		if name, ok := s.known(a.Known, p.ID); ok {
+			c.lanes = []lane{{name: string(p.ID) + ":known:" + name, limit: limit, window: window}}
+		}
+	}
 	password, err := factor.Normal(a.Password)
 	if err != nil {
 		password = "" // too long or not text: wrong, at the price of any other
@@ -316,6 +323,9 @@ func (s *Service) follow(t *store.Tx, in store.SignIn, a Answer, c checked, v fl
 func (s *Service) open(t *store.Tx, a Answer, c checked, next *store.Flow, out *Result, events *[]audit.Event) error {
 	t.MustStand(next.Person, c.phc)
 	out.Secret = Secret()
+	if _, ok := s.known(a.Known, next.Person); !ok {
+		out.Known = s.makeKnown(next.Person)
+	}
 	session := user.Session{ID: user.SessionID(store.NewID(t.Now())), User: next.Person, Proved: next.Proved, AuthTime: t.Now(),
 		ExpiresAt: t.Now().Add(time.Duration(c.rules.Session.Absolute))}
 	old, _, err := t.SessionByToken(Hash(a.Current))

@@ -22,7 +22,8 @@ type Visitor struct {
 	Person  *store.Person
 }
 
-// Resumed is a finished sign-in that comes back to the authorization endpoint, with what it was begun for.
+// Resumed is a finished sign-in that comes back to the authorization endpoint, with what it was begun for. Without Flow it
+// cannot be exchanged any more: then the request is a new one, for the same person if it named one.
 type Resumed struct {
 	Flow  string
 	Needs flow.Needs
@@ -82,8 +83,12 @@ func (p *Provider) Authorize(ctx context.Context, o audit.Origin, query url.Valu
 	if err := a.parse(); err != nil {
 		return a.refuse(ctx, err)
 	}
-	if resumed != nil {
+	switch {
+	case resumed == nil:
+	case resumed.Flow != "":
 		a.needs, a.flow = resumed.Needs, resumed.Flow
+	default:
+		a.needs.Subject = resumed.Needs.Subject
 	}
 	var session *user.Session
 	if v.Person != nil {

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/ory/fosite"
 
@@ -22,8 +23,10 @@ var (
 	errUnsupportedGrantType = fosite.ErrUnsupportedGrantType.WithHint("The grant types are authorization_code, refresh_token and client_credentials.")
 	errDuplicate            = fosite.ErrInvalidRequest.WithHint("A parameter is given more than once.")
 	errNotForm              = fosite.ErrInvalidRequest.WithHint("The body must be application/x-www-form-urlencoded.")
-	errLongScope            = fosite.ErrInvalidScope.WithHint("The scope is longer than 1024 bytes.")
-	errTooLarge             = fosite.ErrInvalidRequest.WithHint("The body is too large or not well formed.")
+	errTarget               = &fosite.RFC6749Error{ErrorField: "invalid_target", CodeField: http.StatusBadRequest, // RFC 8707 §2
+		DescriptionField: "Resource indicators are not supported; leave the parameters resource and audience out."}
+	errLongScope = fosite.ErrInvalidScope.WithHint("The scope is longer than 1024 bytes.")
+	errTooLarge  = fosite.ErrInvalidRequest.WithHint("The body is too large or not well formed.")
 )
 
 // postForm reads a form and refuses parameters that come twice (RFC 6749 §3.2).
@@ -51,7 +54,7 @@ func publicError(err error) string {
 	switch code := e.ErrorField; code {
 	case "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
 		"access_denied", "unsupported_response_type", "login_required", "interaction_required", "consent_required",
-		"account_selection_required", "request_not_supported", "request_uri_not_supported", "registration_not_supported",
+		"account_selection_required", "invalid_target", "request_not_supported", "request_uri_not_supported", "registration_not_supported",
 		"temporarily_unavailable", "server_error":
 		return code
 	case "scope_not_granted":
@@ -69,9 +72,22 @@ func describe(err error) string {
 		return ""
 	}
 	if e.HintField != "" {
-		return e.HintField
+		return describable(e.HintField)
 	}
-	return e.DescriptionField
+	return describable(e.DescriptionField)
+}
+
+// describable keeps to the characters that error_description may have (RFC 6749 §4.1.2.1, §5.2).
+func describable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '"':
+			return '\''
+		case r < ' ' || r > '~' || r == '\\':
+			return '?'
+		}
+		return r
+	}, strings.ReplaceAll(s, "§", "section "))
 }
 
 // writeError answers a refusal at a JSON endpoint.
@@ -89,12 +105,12 @@ func writeError(w http.ResponseWriter, err error) {
 
 // writeFault answers when we failed: try later if the store cannot answer, else a server error that says nothing more.
 func (p *Provider) writeFault(w http.ResponseWriter, err error) {
+	Fault(w, err)
 	if errors.Is(err, store.ErrOutage) {
 		w.Header().Set("Retry-After", "2")
 		writeJSON(w, http.StatusServiceUnavailable, wireError{"temporarily_unavailable", "The service cannot answer now. Try again in a moment; nothing was used up."})
 		return
 	}
-	Fault(w, err)
 	writeJSON(w, http.StatusInternalServerError, wireError{"server_error", ""})
 }
 

@@ -56,7 +56,9 @@ func with(client string, pairs ...string) url.Values {
 	return q
 }
 
-func (s *refusals) authorize(q url.Values) *servertest.Page { return s.alice.Get("/authorize?" + q.Encode()) }
+func (s *refusals) authorize(q url.Values) *servertest.Page {
+	return s.alice.Get("/authorize?" + q.Encode())
+}
 
 // code is a code for a client.
 func (s *refusals) code(t testing.TB, client string, pairs ...string) string {

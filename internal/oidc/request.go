@@ -43,6 +43,8 @@ func (a *asked) parse() error {
 		return fosite.ErrRequestNotSupported.WithHint("Request objects are not supported.")
 	case a.query.Has("request_uri"):
 		return fosite.ErrRequestURINotSupported.WithHint("The parameter request_uri is not supported.")
+	case a.query.Has("resource"):
+		return errTarget
 	case a.query.Has("registration"):
 		return fosite.ErrRegistrationNotSupported.WithHint("The parameter registration is not supported.")
 	case a.query.Get("response_type") == "":

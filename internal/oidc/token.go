@@ -2,9 +2,10 @@ package oidc
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/ory/fosite"
 
@@ -40,7 +41,11 @@ func (p *Provider) token(ctx context.Context, u *unit, r *http.Request) (*tokenR
 	if err := postForm(r); err != nil {
 		return nil, err
 	}
-	if len(r.PostForm.Get("scope")) > maxScope || len(r.PostForm.Get("audience")) > maxScope {
+	if r.PostForm.Has("resource") || r.PostForm.Has("audience") {
+		return nil, errTarget
+	}
+	u.verifier = r.PostForm.Get("code_verifier")
+	if len(r.PostForm.Get("scope")) > maxScope {
 		return nil, errLongScope
 	}
 	switch r.PostForm.Get("grant_type") {
@@ -73,7 +78,7 @@ func (u *unit) narrow(scope string) error {
 	if u.grant == nil || u.token.kind != kindRefresh || scope == "" {
 		return nil
 	}
-	mask, ok := narrow(u.data.scopes(), strings.Fields(scope))
+	mask, ok := narrow(u.data.scopes(), dedupe(scope))
 	if !ok {
 		return fosite.ErrInvalidScope.WithHint("The scope asked for at refresh goes beyond the scope granted.")
 	}
@@ -130,8 +135,8 @@ func (p *Provider) refuseToken(ctx context.Context, w http.ResponseWriter, u *un
 }
 
 // recordRefusal writes the event of a refused token request. A used code or refresh token that comes again takes its
-// family with it (RFC 6749 §4.1.2, RFC 9700 §4.14.2), and so does a code or refresh token that an authenticated client
-// presents although it is not its own, or a code with a wrong verifier or redirect URI: it is in the wrong hands.
+// family with it (RFC 6749 §4.1.2, RFC 9700 §4.14.2), and so does a code or refresh token that a client presents although
+// it is not its own, or a code with a wrong verifier or redirect URI: it is in the wrong hands. See burns.
 func (u *unit) recordRefusal(ctx context.Context, code string) error {
 	event := audit.Event{Kind: audit.TokenRefused, Outcome: audit.Refused, Reason: u.reason, Detail: map[string]string{"error": code}}
 	if u.client != nil {
@@ -143,16 +148,14 @@ func (u *unit) recordRefusal(ctx context.Context, code string) error {
 	burn := false
 	if u.grant != nil {
 		event.Subject, event.Session, event.Detail["grant"] = string(u.grant.User), string(u.grant.Session), u.grant.ID
+		burn = u.burns()
 		switch {
 		case u.reuse && u.token.kind == kindCode:
-			event.Kind, burn = audit.CodeReplayed, true
+			event.Kind = audit.CodeReplayed
 		case u.reuse:
-			event.Kind, burn = audit.TokenReplayed, true
-		case u.token.kind == kindCode || u.reason == audit.WrongClient:
-			burn = true
-			if u.reason == "" && u.data.Challenge != "" {
-				event.Reason = audit.WrongVerifier
-			}
+			event.Kind = audit.TokenReplayed
+		case u.token.kind == kindCode && u.reason == "" && u.data.Challenge != "":
+			event.Reason = audit.WrongVerifier
 		}
 	}
 	return u.p.db.Change(ctx, u.origin, func(t *store.Tx) error {
@@ -163,6 +166,19 @@ func (u *unit) recordRefusal(ctx context.Context, code string) error {
 		}
 		return t.Record(event)
 	})
+}
+
+// burns says whether a refusal takes the family with it. Codes pass through browsers and stay in
+// their histories, so a used one ends nothing when it comes from somebody who proves nothing: a public client without the
+// right verifier.
+func (u *unit) burns() bool {
+	if u.token.kind == kindRefresh {
+		return u.reuse || u.reason == audit.WrongClient
+	}
+	sum := sha256.Sum256([]byte(u.verifier))
+	verified := u.data.Challenge != "" && base64.RawURLEncoding.EncodeToString(sum[:]) == u.data.Challenge
+	own := u.client != nil && u.client.ID == u.grant.Client
+	return !u.reuse || u.client != nil && !u.client.Public() || own && verified
 }
 
 func has(words []string, word string) bool {

@@ -30,6 +30,8 @@ type unit struct {
 	data  grantData
 	shown *fosite.Request // the grant as fosite sees it
 
+	verifier string // that came with the code
+
 	fresh  *store.Grant // to be created
 	redeem bool         // the code is to be used
 	rotate bool         // the refresh token is to be rotated

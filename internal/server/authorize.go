@@ -74,8 +74,8 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	if visitor.Person == nil || visitor.Session.ID != session {
-		resumed = nil // another session than the one this sign-in led to
+	if resumed != nil && (visitor.Person == nil || visitor.Session.ID != session) {
+		resumed.Flow = "" // another session than the one this sign-in led to
 	}
 	s.dispatch(w, r, query, visitor, resumed)
 }
@@ -87,7 +87,8 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, query url.Valu
 	}
 	out, err := s.OIDC.Authorize(r.Context(), origin, query, v, resumed)
 	if errors.Is(err, store.ErrConflict) && resumed != nil {
-		out, err = s.OIDC.Authorize(r.Context(), origin, query, v, nil) // the sign-in was exchanged already: ask again
+		resumed.Flow = "" // the sign-in was exchanged already: ask again
+		out, err = s.OIDC.Authorize(r.Context(), origin, query, v, resumed)
 	}
 	switch {
 	case err != nil:
@@ -99,6 +100,7 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, query url.Valu
 		}
 		s.problem(w, r, status, out.Problem.Name, out.Problem.Detail)
 	case out.SignIn != nil:
+		query.Del("id_token_hint") // it is a token, and its subject is among the needs
 		e := errand{Query: query.Encode(), Client: out.SignIn.Client.Name, ID: string(out.SignIn.Client.ID), Origin: out.SignIn.Origin,
 			Hint: out.SignIn.Hint, Locales: query.Get("ui_locales")}
 		if subject := out.SignIn.Needs.Subject; v.Person != nil && (subject == "" || subject == v.Person.ID) {

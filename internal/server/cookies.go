@@ -6,24 +6,26 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/portvakt/portvakt/internal/login"
 )
 
-// cookieNames are the names of the three cookies. With https they carry the __Host- prefix, which browsers tie to this
+// cookieNames are the names of the cookies. With https they carry the __Host- prefix, which browsers tie to this
 // host, its root path and a secure connection.
 type cookieNames struct {
 	session string // secret of the session
 	browser string // secret that ties a sign-in and its forms to this browser
 	lang    string // language chosen by hand
+	known   string // says that somebody signed in here before
 	secure  bool
 }
 
 func namesFor(issuer *url.URL) cookieNames {
 	if issuer.Scheme == "https" {
-		return cookieNames{"__Host-portvakt", "__Host-portvakt-browser", "__Host-portvakt-lang", true}
+		return cookieNames{"__Host-portvakt", "__Host-portvakt-browser", "__Host-portvakt-lang", "__Host-portvakt-known", true}
 	}
-	return cookieNames{"portvakt", "portvakt-browser", "portvakt-lang", false}
+	return cookieNames{"portvakt", "portvakt-browser", "portvakt-lang", "portvakt-known", false}
 }
 
 // cookie reads one; a browser may send several of one name, the first counts.
@@ -37,8 +39,14 @@ func cookie(r *http.Request, name string) string {
 
 // keep sets a cookie that no script reads and that foreign sites' forms do not send. It lives as long as the browser
 // is open, or is forgotten at once if value is empty.
-func (s *Server) keep(w http.ResponseWriter, name, value string) {
-	c := &http.Cookie{Name: name, Value: value, Path: "/", Secure: s.names.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+func (s *Server) keep(w http.ResponseWriter, name, value string) { s.keepFor(w, name, value, 0) }
+
+// knownLife is how long a browser stays known.
+const knownLife = 180 * 24 * time.Hour
+
+// keepFor is keep for a cookie that outlives the browser's closing.
+func (s *Server) keepFor(w http.ResponseWriter, name, value string, life time.Duration) {
+	c := &http.Cookie{Name: name, Value: value, Path: "/", Secure: s.names.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(life / time.Second)}
 	if value == "" {
 		c.MaxAge = -1
 	}

@@ -37,7 +37,7 @@ func (s *Server) submitLogin(w http.ResponseWriter, r *http.Request) {
 	}
 	result, err := s.Login.Submit(r.Context(), s.origin(w, r), r.PathValue("id"), login.Answer{
 		Browser: cookie(r, s.names.browser), Version: version, Username: r.PostForm.Get("username"), Password: r.PostForm.Get("password"),
-		Code: r.PostForm.Get("code"), Current: cookie(r, s.names.session)})
+		Code: r.PostForm.Get("code"), Current: cookie(r, s.names.session), Known: cookie(r, s.names.known)})
 	switch {
 	case errors.Is(err, login.ErrStale):
 		s.step(w, r, result, "alert.version")
@@ -51,6 +51,9 @@ func (s *Server) submitLogin(w http.ResponseWriter, r *http.Request) {
 		}
 		if result.Secret != "" {
 			s.keep(w, s.names.session, result.Secret)
+		}
+		if result.Known != "" {
+			s.keepFor(w, s.names.known, result.Known, knownLife)
 		}
 		w.Header().Set("Cache-Control", "no-store")
 		http.Redirect(w, r, onward(result.View), http.StatusSeeOther)
