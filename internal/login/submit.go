@@ -120,11 +120,13 @@ func (s *Service) checkPassword(ctx context.Context, o audit.Origin, p *store.Pe
 			phc = p.Password
 		}
 	}
-	c.lanes = []lane{{name: "address:" + s.network(o.IP, 64), limit: limit * addressRate, window: window, shared: true}}
+	who := "nobody:" + user.NameKey(a.Username) // a counter of no use, at the price of a person's
 	if p != nil {
-		c.lanes = append(c.lanes, lane{name: string(p.ID) + site, limit: limit, window: window, silent: true})
+		who = string(p.ID)
 	}
-	c.lanes = append(c.lanes, lane{name: user.NameKey(a.Username) + site, limit: limit, window: window})
+	c.lanes = []lane{{name: user.NameKey(a.Username) + site, limit: limit, window: window},
+		{name: who + site, limit: limit, window: window, silent: true},
+		{name: "address:" + s.network(o.IP, 64), limit: limit * addressRate, window: window, shared: true}}
 	if p != nil {
 		if name, ok := s.known(a.Known, p.ID); ok {
 			c.lanes = []lane{{name: string(p.ID) + ":known:" + name, limit: limit, window: window}}
@@ -170,8 +172,8 @@ func (s *Service) checkCode(in store.SignIn, a Answer, c *checked) error {
 		return ErrGone // the person was removed meanwhile
 	}
 	c.verdict.Person, c.phc = p.ID, p.Password
-	c.lanes = []lane{{name: string(p.ID) + ":totp-row", limit: codeRow, window: 365 * 24 * time.Hour},
-		{name: string(p.ID) + ":totp", limit: codeTries, window: codeWindow}}
+	c.lanes = []lane{{name: string(p.ID) + ":totp", limit: codeTries, window: codeWindow},
+		{name: string(p.ID) + ":totp-row", limit: codeRow, window: 365 * 24 * time.Hour}}
 	if in.Flow.Step == flow.TOTP {
 		uri, last = p.TOTP, p.TOTPStep
 	}
@@ -250,22 +252,22 @@ func (s *Service) commit(ctx context.Context, o audit.Origin, in store.SignIn, a
 		return Result{View: view}, ErrStale
 	}
 	if out.Reason == audit.Delayed && !out.Silent {
-		out.Wait = c.lanes[len(c.lanes)-1].window
+		out.Wait = c.lanes[0].window
 	}
 	return out, err
 }
 
-// count takes one try from each lane. Over the limit the verdict becomes delayed, whatever it was: the answer tells
+// count takes one try from each lane, until one is full. Then the verdict becomes delayed, whatever it was: the answer tells
 // nothing about the proof. An office behind one address is not slowed by its own number, since right answers do not count.
 func (s *Service) count(t *store.Tx, v *flow.Verdict, c checked, step flow.Step, out *Result) error {
-	out.Silent = true
 	for _, l := range c.lanes {
 		ok, err := t.TakeAttempt(l.name, l.limit, l.window, !l.shared)
 		if err != nil {
 			return err
 		}
 		if !ok {
-			v.Reason, out.Silent = audit.Delayed, out.Silent && l.silent
+			v.Reason, out.Silent = audit.Delayed, l.silent
+			return nil
 		}
 	}
 	if v.Reason != "" {

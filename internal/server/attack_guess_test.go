@@ -26,6 +26,7 @@ func (a *attack) evaluated(t testing.TB) int {
 // TestGuessing (LK-03): of 200 guesses at once over two instances no more are looked at than policy says, and the right
 // password is then refused with the same words.
 func TestGuessing(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		sites := []*servertest.Site{a.Site, a.Second(t)}
 		spellings := []string{"alice", "ALICE", " alice ", "alice@example.se", "Alice@Example.SE", "\u2003alice"}
@@ -66,6 +67,7 @@ func from(b *servertest.Browser, ip string) *servertest.Browser {
 
 // TestOneNetwork: who has a /48, which is what a customer of a hosting company gets, has one address and not 65,536.
 func TestOneNetwork(t *testing.T) {
+	t.Parallel()
 	a := behindProxy(t)
 	for i := range 60 {
 		guess(t, from(a.Browser(t), fmt.Sprintf("2001:db8:1:%x::1", i)), "alice", wrong)
@@ -78,6 +80,7 @@ func TestOneNetwork(t *testing.T) {
 // TestOthersLockOut (LK-04): nobody who does not know a password keeps its owner out, in a browser that she has used
 // before: not by trying it from her own office's address, and not by trying anything at all from there.
 func TestOthersLockOut(t *testing.T) {
+	t.Parallel()
 	for name, tries := range map[string]struct {
 		n        int
 		username func(int) string
@@ -103,6 +106,7 @@ func TestOthersLockOut(t *testing.T) {
 
 // TestCodeOnce (OT-01): one code makes one session, of fifty at once, over two instances; and none later.
 func TestCodeOnce(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		sites := []*servertest.Site{a.Site, a.Second(t)}
 		const n = 50
@@ -137,6 +141,7 @@ func TestCodeOnce(t *testing.T) {
 // TestOlderStep (OT-02): after a code, no earlier one counts, and not the same again in another browser; nor the code
 // that enrolled.
 func TestOlderStep(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		a.clock.Add(time.Minute)
 		now := a.Clock()
@@ -169,6 +174,7 @@ func TestOlderStep(t *testing.T) {
 // of the name, somebody else's sign-ins between them; a right password gives no new ones, and the right code after them
 // is refused like a wrong one.
 func TestCodeGuessing(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		sites := []*servertest.Site{a.Site, a.Second(t)}
 		spelled := []string{"alice", "ALICE", "alice@example.se"}
@@ -200,6 +206,7 @@ func TestCodeGuessing(t *testing.T) {
 // TestCodeGuessingForLong (OT-04): the window does not begin anew with every quarter of an hour. At most 10 tries in any
 // 15 minutes, and at most 100 in a row.
 func TestCodeGuessingForLong(t *testing.T) {
+	t.Parallel()
 	tries := func(t *testing.T, a *attack, n int) {
 		var b *servertest.Browser
 		var p *servertest.Page
@@ -237,6 +244,7 @@ func TestCodeGuessingForLong(t *testing.T) {
 // TestForwardedFor (HD-01): a header from somebody who is no trusted proxy makes no new address: not for the limits, not
 // in the trail; from a trusted one the right-most stranger counts.
 func TestForwardedFor(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	for i := range 8 {
 		b := from(a.Browser(t), fmt.Sprintf("127.0.0.1, 198.51.100.%d", i))
@@ -303,6 +311,7 @@ func TestNoName(t *testing.T) {
 
 // TestOddNames: a name that no database can hold is a wrong name and not our fault (IN-01, UN).
 func TestOddNames(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		for _, name := range []string{"alice\x00", "\x00", "alice\xff", "\xc0\xaf", "' or '1'='1", "alice'--", "$1", "$$", `\`, "%", "_", "{{.}}", "${jndi:ldap://x}",
 			strings.Repeat("a", 60000), strings.Repeat("å", 9000), "alice\r\nX: y", "admin\u202e", "\u0000", "alice@example.se\x00"} {

@@ -98,11 +98,11 @@ func TestManyClientIDs(t *testing.T) {
 	a := onSQLite(t)
 	long := strings.Repeat("x", 60000)
 	before := heap()
-	for i := range 1200 {
+	for i := range 500 {
 		a.postRaw(t, "/token", fmt.Sprintf("grant_type=client_credentials&client_secret=x&client_id=%d%s", i, long))
 	}
-	if after := heap(); after > before+32<<20 {
-		t.Errorf("DO-01: 1,200 requests of strangers left %d MiB in memory", (after-before)>>20)
+	if after := heap(); after > before+16<<20 {
+		t.Errorf("DO-01: 500 requests of strangers left %d MiB in memory", (after-before)>>20)
 	}
 }
 

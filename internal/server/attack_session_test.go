@@ -126,6 +126,7 @@ func TestSessionEnds(t *testing.T) {
 // TestEverythingEnds (SE-04, RT-04, CO-04): what ends a person's sessions ends them in every browser and with them every
 // code and token, at once, on both instances.
 func TestEverythingEnds(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(testing.TB, *attack){
 		"disabled": func(t testing.TB, a *attack) { ok(t, a.Admin.SetDisabled(background, operator, "alice", true)) },
 		"password": func(t testing.TB, a *attack) {
@@ -246,6 +247,7 @@ func TestFactorGone(t *testing.T) {
 
 // TestParallelEnrolments (MF-04): of several enrolments of one person one counts, and the loser's key is nothing.
 func TestParallelEnrolments(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		second := a.Second(t)
 		var browsers []*servertest.Browser

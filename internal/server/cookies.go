@@ -64,10 +64,10 @@ func (s *Server) browser(w http.ResponseWriter, r *http.Request) string {
 	return secret
 }
 
-// formToken ties a form to the browser that it is shown in (threats CS-01, CS-02).
-func (s *Server) formToken(browser string) string {
+// formToken ties a form to the browser or the sign-in that it is shown in (threats CS-01, CS-02).
+func (s *Server) formToken(bound string) string {
 	m := hmac.New(sha256.New, s.FormKey)
-	m.Write([]byte(browser))
+	m.Write([]byte(bound))
 	return base64.RawURLEncoding.EncodeToString(m.Sum(nil))
 }
 
@@ -94,7 +94,11 @@ func (s *Server) ownForm(w http.ResponseWriter, r *http.Request) bool {
 		s.problem(w, r, http.StatusForbidden, "cookies_off", "")
 		return false
 	}
-	if !hmac.Equal([]byte(r.PostForm.Get("form_token")), []byte(s.formToken(browser))) {
+	bound := browser
+	if id := r.PathValue("id"); id != "" {
+		bound = flowForm + id
+	}
+	if !hmac.Equal([]byte(r.PostForm.Get("form_token")), []byte(s.formToken(bound))) {
 		s.problem(w, r, http.StatusForbidden, "cross_site", "")
 		return false
 	}

@@ -15,6 +15,10 @@ import (
 	"github.com/portvakt/portvakt/internal/user"
 )
 
+// flowForm begins what the form token of a sign-in is made of. It goes with the flow, which is the browser's own, and not
+// with the browser's secret, which changes with a right password: a page in another tab stays good.
+const flowForm = "flow "
+
 // visitor is who sits at the browser.
 func (s *Server) visitor(r *http.Request) (user.Session, *store.Person, error) {
 	return s.Login.Session(r.Context(), cookie(r, s.names.session))
@@ -93,7 +97,7 @@ func (s *Server) step(w http.ResponseWriter, r *http.Request, result login.Resul
 	if v.Person != nil && v.Person.Locale != "" && cookie(r, s.names.lang) == "" && e.Locales == "" && r.URL.Query().Get("ui_locales") == "" {
 		page = s.pageIn(w, r, v.Person.Locale)
 	}
-	page.FormAction = formAction(e.Origin)
+	page.FormAction, page.FormToken = formAction(e.Origin), s.formToken(flowForm+v.Flow.ID)
 	page.OtherURL = otherLanguage(r.URL, page.OtherLang()) // the answer to a wrong try stands at the same address
 	action := "/login/" + v.Flow.ID
 	var args []any

@@ -128,12 +128,13 @@ func (t *Tx) TakeAttempt(lane string, limit int, window time.Duration, strict bo
 		keep = 0
 	}
 	var n int64
-	err := t.row([]any{&n}, `insert into attempts (lane, n, since) values ($1, 1, $2)
+	err := t.row([]any{&n}, `insert into attempts (lane, n, since, until) values ($1, 1, $2, $6)
 on conflict (lane) do update set
   n = case when attempts.since <= $3 then 1 else attempts.n + 1 end,
-  since = case when attempts.since > $3 and $5 = 1 then attempts.since else $2 end
+  since = case when attempts.since > $3 and $5 = 1 then attempts.since else $2 end,
+  until = $6
 where attempts.since <= $3 or attempts.n < $4
-returning n`, lane, micros(t.now), micros(t.now.Add(-window)), int64(limit), keep)
+returning n`, lane, micros(t.now), micros(t.now.Add(-window)), int64(limit), keep, micros(t.now.Add(window)))
 	if err == ErrNotFound {
 		return false, nil
 	}
@@ -162,7 +163,7 @@ func (t *Tx) Sweep() (int64, error) {
 		before           time.Duration
 	}{
 		{"flows", "id", "expires_at", time.Hour},
-		{"attempts", "lane", "since", 400 * day},
+		{"attempts", "lane", "until", time.Hour},
 		{"links", "token", "expires_at", day},
 		{"sessions", "id", "expires_at", day},
 		{"grants", "id", "expires_at", day},

@@ -102,7 +102,8 @@ create index grants_user on grants (user_id) where user_id is not null;
 create table attempts (
   lane  text primary key,
   n     bigint not null,
-  since bigint not null
+  since bigint not null,
+  until bigint not null
 );
 
 create table links (

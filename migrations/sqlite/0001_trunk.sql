@@ -102,7 +102,8 @@ create index grants_user on grants (user_id) where user_id is not null;
 create table attempts (
   lane  text primary key,
   n     integer not null,
-  since integer not null
+  since integer not null,
+  until integer not null
 );
 
 create table links (

@@ -48,6 +48,7 @@ type Options struct {
 	Hash     factor.Params // zero: cheap ones, for tests that are not about their strength
 	Parallel int           // hashes at once; 0: 4
 	Log      io.Writer     // gets every log line too
+	NoWatch  bool          // nothing is cached, and nothing reads but what was asked for
 }
 
 // Secret and Password are those of the sample data.
@@ -112,7 +113,9 @@ func New(t testing.TB, dbURL string, o Options) *Site {
 		o.Apply = Sample()
 	}
 	s.ApplyFile(t, o.Apply)
-	db.Watch()
+	if !o.NoWatch {
+		db.Watch()
+	}
 	http.Config = s.Server.HTTP()
 	http.Start()
 	t.Cleanup(http.Close)
