@@ -16,6 +16,7 @@ import (
 
 // TestGrantTypes (AZ-03).
 func TestGrantTypes(t *testing.T) {
+	t.Parallel()
 	apply := servertest.Sample() + "  - {client_id: plain, client_secret: " + servertest.Secret + ", redirect_uris: [" + servertest.Redirect + "]}\n"
 	s := newRefusals(t, storetest.SQLite(t), apply)
 	for _, grant := range []string{"password", "implicit", "urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:token-exchange", "authorization_code refresh_token",
@@ -40,6 +41,7 @@ func TestGrantTypes(t *testing.T) {
 
 // TestClientAuthentication (JW-04, EN-04): exactly the registered method; all that is wrong reads the same.
 func TestClientAuthentication(t *testing.T) {
+	t.Parallel()
 	s := refusalsOnSQLite(t)
 	own := func(pairs ...string) url.Values {
 		f := url.Values{"grant_type": {"client_credentials"}}
@@ -103,6 +105,7 @@ func TestClientAuthentication(t *testing.T) {
 
 // TestShapes (TK-01, TK-02): a form in the body of a POST and nothing else; what stands in the address does not count.
 func TestShapes(t *testing.T) {
+	t.Parallel()
 	s := refusalsOnSQLite(t)
 	tokens := s.tokens(t, "conf")
 	good := map[string]url.Values{"/token": {"grant_type": {"client_credentials"}}, "/introspect": {"token": {tokens["access_token"]}}, "/revoke": {"token": {tokens["access_token"]}}}
@@ -148,6 +151,7 @@ func TestShapes(t *testing.T) {
 
 // TestGivingBack (TK-06) and telling: revocation and introspection of what is one's own and what is not.
 func TestGivingBack(t *testing.T) {
+	t.Parallel()
 	refusalsOnEngines(t, func(t *testing.T, s *refusals) {
 		tokens := s.tokens(t, "conf")
 		for _, token := range []string{"access_token", "refresh_token"} {
@@ -195,6 +199,7 @@ func TestGivingBack(t *testing.T) {
 
 // TestRegistrations (RU-03, RU-05): what could lead astray is refused when it is registered, and nothing of it is kept.
 func TestRegistrations(t *testing.T) {
+	t.Parallel()
 	s := refusalsOnSQLite(t)
 	for _, address := range []string{"https://app.example*", "https://*.example", "https://foo.example.com/*", "javascript:alert(1)", "JaVaScRiPt:alert(1)", "data:text/html,x", "vbscript:x", "file:///etc/passwd", "https://a/#f", "//evil",
 		`https://a\@b`, "https://a/\r\nX: y", "https://a/\tb", "https://аpp.example/", "https://a/" + strings.Repeat("x", 5000), "http://app.example/cb", "https://u:p@app.example/", "com.example.app:/cb", "", " https://a/", "https://"} {

@@ -15,6 +15,7 @@ import (
 
 // TestCodeTwice (CO-01): the second use of a code ends all that came of the first.
 func TestCodeTwice(t *testing.T) {
+	t.Parallel()
 	refusalsOnEngines(t, func(t *testing.T, s *refusals) {
 		form := codeForm(s.code(t, "conf"))
 		first := words(t, s.post(t, "/token", "conf", form))
@@ -31,6 +32,7 @@ func TestCodeTwice(t *testing.T) {
 
 // TestCodeInParallel (CO-02, RT-02): of many at once over two instances one wins, and nobody meets a fault of ours.
 func TestCodeInParallel(t *testing.T) {
+	t.Parallel()
 	refusalsOnEngines(t, func(t *testing.T, s *refusals) {
 		urls := []string{s.URL, s.Second(t).URL}
 		wins, lost := rivals(t, urls, 100, codeForm(s.code(t, "conf")), "conf")
@@ -48,6 +50,7 @@ func TestCodeInParallel(t *testing.T) {
 // TestCodeOfAnother (CO-03, RT-03): what one client was given no other one can use, with every credential of its own. A
 // client that presents what is not its own takes it from everybody.
 func TestCodeOfAnother(t *testing.T) {
+	t.Parallel()
 	refusalsOnEngines(t, func(t *testing.T, s *refusals) {
 		for _, thief := range []string{"rsa", "lax", "other", "pub"} {
 			for what, form := range map[string]url.Values{"CO-03": codeForm(s.code(t, "conf")), "RT-03": refreshForm(s.tokens(t, "conf")["refresh_token"])} {
@@ -77,6 +80,7 @@ func TestCodeOfAnother(t *testing.T) {
 // TestStrangerEndsNothing (RT-03, CO-01): the public client is everybody. A used code or an old refresh token, as they
 // stand in histories and logs, must not be enough for a stranger to end another client's family.
 func TestStrangerEndsNothing(t *testing.T) {
+	t.Parallel()
 	s := refusalsOnSQLite(t)
 	code := s.code(t, "conf")
 	tokens := words(t, s.post(t, "/token", "conf", codeForm(code)))
@@ -90,6 +94,7 @@ func TestStrangerEndsNothing(t *testing.T) {
 
 // TestCodeTooLate (CO-04): in time, and only while its client is what it was.
 func TestCodeTooLate(t *testing.T) {
+	t.Parallel()
 	refusalsOnEngines(t, func(t *testing.T, s *refusals) {
 		code := s.code(t, "conf")
 		s.clock.Add(59 * time.Second)
@@ -126,6 +131,7 @@ func TestCodeTooLate(t *testing.T) {
 
 // TestVerifiers (RU-07, CO-05, PK-02, PK-03, PK-04): whatever does not fit the request kills the code for everybody.
 func TestVerifiers(t *testing.T) {
+	t.Parallel()
 	refusalsOnEngines(t, func(t *testing.T, s *refusals) {
 		for what, change := range map[string]func(url.Values){
 			"PK-02: none":               func(f url.Values) { f.Del("code_verifier") },
@@ -177,6 +183,7 @@ func TestVerifiers(t *testing.T) {
 
 // TestRefreshTwice (RT-01, RT-05, AZ-10).
 func TestRefreshTwice(t *testing.T) {
+	t.Parallel()
 	refusalsOnEngines(t, func(t *testing.T, s *refusals) {
 		first := s.tokens(t, "conf")
 		second := words(t, s.post(t, "/token", "conf", refreshForm(first["refresh_token"])))
@@ -219,6 +226,7 @@ func TestRefreshTwice(t *testing.T) {
 
 // TestFamilyEnds (RT-04): no refreshing goes beyond 90 days.
 func TestFamilyEnds(t *testing.T) {
+	t.Parallel()
 	s := refusalsOnSQLite(t)
 	tokens := s.tokens(t, "conf")
 	for day := 0; day < 84; day += 12 {
@@ -238,6 +246,7 @@ func TestFamilyEnds(t *testing.T) {
 
 // TestCrossover: a code and the refresh of what came of it, at once: nothing forks and nothing is our fault.
 func TestCrossover(t *testing.T) {
+	t.Parallel()
 	refusalsOnEngines(t, func(t *testing.T, s *refusals) {
 		code := codeForm(s.code(t, "conf"))
 		tokens := words(t, s.post(t, "/token", "conf", code))

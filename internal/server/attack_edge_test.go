@@ -17,6 +17,7 @@ import (
 
 // TestForeignForms (CS-01, CS-02): a form that is not ours, or not this browser's, does nothing.
 func TestForeignForms(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	victim := a.signIn(t, "alice", servertest.TOTP)
 	mallory := a.Browser(t)
@@ -69,6 +70,7 @@ func TestForeignForms(t *testing.T) {
 
 // TestSignOut (LO-01, LO-02, LO-05).
 func TestSignOut(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	b := a.signIn(t, "alice", servertest.TOTP)
 	id := a.tokens(t, "conf", mustCode(t, b.Get(authorizeURL("conf"))))["id_token"].(string)
@@ -116,6 +118,7 @@ func TestSignOut(t *testing.T) {
 
 // TestSignOutToLoopback: the question page lets its form lead where the application asked to go, also with a state.
 func TestSignOutToLoopback(t *testing.T) {
+	t.Parallel()
 	a := newAttack(t, storetest.SQLite(t), servertest.Options{Apply: strings.ReplaceAll(servertest.Sample(), `["https://app.example/bye"]`, `["http://localhost:8081/"]`)})
 	p := a.signIn(t, "alice", servertest.TOTP).Get("/logout?client_id=conf&state=x&post_logout_redirect_uri=" + url.QueryEscape("http://localhost:8081/"))
 	if csp := p.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "http://localhost:8081") {
@@ -151,6 +154,7 @@ func (a *attack) raw(t testing.TB, lines ...string) (int, http.Header) {
 
 // TestPaths (AD-07, LO-03): another spelling of a path is another page or none, and never leads off this host.
 func TestPaths(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	for _, path := range []string{"//evil.example/", "//evil.example/..", "/\\evil.example", "/%09/evil.example", "///evil.example/../", "/authorize/", "//authorize", "/./account", "/login/../account",
 		"/login/%2e%2e/account", "/login/x/../../token", "/account/", "/ACCOUNT", "/account%00", "/account;x=1", "/assets/../../keys/", "/assets/..%2f..%2fgo.mod", "/assets/%2e%2e/x", "/.git/config",
@@ -173,6 +177,7 @@ func TestPaths(t *testing.T) {
 
 // TestHostGames (HD-02, RS-01): what a request says of its host is believed nowhere.
 func TestHostGames(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	for _, host := range []string{"evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::1]", "localhost"} {
 		for _, path := range []string{"/.well-known/openid-configuration", "/account", "/authorize?client_id=x", "/login/x", "/", "/logout", authorizeURL("conf", "prompt", "none")} {
@@ -197,6 +202,7 @@ func TestHostGames(t *testing.T) {
 
 // TestForeignOrigins (TK-03): nothing but the public documents may be read by another site's scripts.
 func TestForeignOrigins(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	b := a.signIn(t, "alice", servertest.TOTP)
 	for _, origin := range []string{"https://evil.example", "null", "http://127.0.0.1.evil.example"} {

@@ -36,6 +36,7 @@ func TestFlowOutlivesPassword(t *testing.T) {
 
 // TestFlowOutlivesDisabling: the same for somebody who may no longer sign in, also if they may again later.
 func TestFlowOutlivesDisabling(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		b := a.Browser(t)
 		p := proved(t, b, "mallory")
@@ -50,6 +51,7 @@ func TestFlowOutlivesDisabling(t *testing.T) {
 
 // TestTwoPeople (MF-02): flow, person, browser and code belong together.
 func TestTwoPeople(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		alice, mallory := a.Browser(t), a.Browser(t)
 		hers, his := proved(t, alice, "alice"), proved(t, mallory, "mallory")
@@ -81,6 +83,7 @@ func TestTwoPeople(t *testing.T) {
 // TestFirstStepSwapped (MF-02): the name of the first step may change until a password is right; the code asked for is
 // then that person's.
 func TestFirstStepSwapped(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	b := a.Browser(t)
 	p := b.Fill(start(t, b), "username", "mallory", "password", wrong)
@@ -133,6 +136,7 @@ func TestOddForms(t *testing.T) {
 
 // TestOldVersion: an answer to a page that was answered already changes nothing, right or wrong.
 func TestOldVersion(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		b := a.Browser(t)
 		first := start(t, b)
@@ -149,6 +153,7 @@ func TestOldVersion(t *testing.T) {
 
 // TestParallelAnswers (LK-03, OT-04): of many answers to one page one counts, right and wrong ones together.
 func TestParallelAnswers(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		b := a.Browser(t)
 		p := proved(t, b, "alice")
@@ -173,6 +178,7 @@ func TestParallelAnswers(t *testing.T) {
 
 // TestFinishedTwice: a finished sign-in is exchanged once, whatever tabs and reloads do, and a forced one once only.
 func TestFinishedTwice(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		b := a.signIn(t, "alice", servertest.TOTP)
 		a.clock.Add(time.Minute)
@@ -205,6 +211,7 @@ func TestFinishedTwice(t *testing.T) {
 
 // TestResumeIsBound: a finished sign-in is good in its own browser, with its own session, for its own application.
 func TestResumeIsBound(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	b := a.signIn(t, "alice", servertest.TOTP)
 	resume := a.again(t, b, authorizeURL("conf", "prompt", "login"), "alice", servertest.TOTP).Location
@@ -230,6 +237,7 @@ func TestResumeIsBound(t *testing.T) {
 
 // TestBeforeSecondFactor (MF-01, SE-02): what a right password alone gives is nothing.
 func TestBeforeSecondFactor(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	b := a.Browser(t)
 	p := proved(t, b, "alice")
@@ -254,6 +262,7 @@ func TestBeforeSecondFactor(t *testing.T) {
 // TestPlantedBrowserSecret (SE-01): who knows the browser's secret and the flow from before must not see the step that
 // a right password opens: there stands the key of the soft token to be.
 func TestPlantedBrowserSecret(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	victim, spy := a.Browser(t), a.Browser(t)
 	page := start(t, spy) // the spy was at this computer first, and left the page open
@@ -266,6 +275,7 @@ func TestPlantedBrowserSecret(t *testing.T) {
 
 // TestAbandoned: who hangs up before the answer gains nothing: no uncounted try, no half session.
 func TestAbandoned(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	b := a.Browser(t)
 	p := start(t, b)

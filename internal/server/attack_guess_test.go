@@ -23,14 +23,14 @@ func (a *attack) evaluated(t testing.TB) int {
 	return n
 }
 
-// TestGuessing (LK-03): of 200 guesses at once over two instances no more are looked at than policy says, and the right
+// TestGuessing (LK-03): of 120 guesses at once over two instances no more are looked at than policy says, and the right
 // password is then refused with the same words.
 func TestGuessing(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		sites := []*servertest.Site{a.Site, a.Second(t)}
 		spellings := []string{"alice", "ALICE", " alice ", "alice@example.se", "Alice@Example.SE", "\u2003alice"}
-		pages := parallel(200, func(i int) *servertest.Page {
+		pages := parallel(120, func(i int) *servertest.Page {
 			b := sites[i%2].Browser(t)
 			return guess(t, b, spellings[i%len(spellings)], wrong)
 		})
@@ -274,6 +274,7 @@ func TestForwardedFor(t *testing.T) {
 
 // TestPasswordSpellings (UN-02): one password has one spelling, and every character of it counts.
 func TestPasswordSpellings(t *testing.T) {
+	t.Parallel()
 	a := newAttack(t, storetest.SQLite(t), servertest.Options{Apply: `
 users:
   - {username: åsa, password: "Blåbär  och smör 🫐 ", email: åsa@example.se}
@@ -298,6 +299,7 @@ policies:
 
 // TestNoName: a name of spaces is nobody's, also where somebody has no mail address.
 func TestNoName(t *testing.T) {
+	t.Parallel()
 	for _, e := range storetest.Engines() {
 		a := newAttack(t, e.New(t), servertest.Options{Apply: "users:\n  - {username: robot, password: " + servertest.Password + "}\npolicies:\n  factors: {required: false}\n"})
 		for _, name := range []string{" ", "\t", "\u00a0", "  \n"} {

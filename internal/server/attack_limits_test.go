@@ -13,6 +13,7 @@ import (
 
 // TestUnlock: what an operator unlocks is unlocked, by whichever name it was locked.
 func TestUnlock(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	for i := range 6 {
 		guess(t, a.Browser(t), []string{"alice", "Alice@example.se"}[i%2], wrong)
@@ -49,6 +50,7 @@ func TestDelayedIsNotCounted(t *testing.T) {
 // TestSameTrips (EN-02): a name that exists costs the database as many trips as one that does not; on a network each is
 // time that shows.
 func TestSameTrips(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		cost := map[string]string{}
 		for _, name := range []string{"alice", "nobody", "alice@example.se", "nobody@example.se", "newcomer"} {
@@ -75,6 +77,7 @@ func TestSameTrips(t *testing.T) {
 // TestLostAnswer (SE-01): the browser's secret changes with a right password, so whose connection broke before the new one
 // came begins anew. The page says so, and nothing of what the password opened is shown.
 func TestLostAnswer(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	b := a.Browser(t)
 	p := start(t, b)
@@ -89,6 +92,7 @@ func TestLostAnswer(t *testing.T) {
 
 // TestTwoTabs: a second sign-in page in the same browser, loaded before the first was answered, can be answered after it.
 func TestTwoTabs(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	b := a.Browser(t)
 	one, two := start(t, b), start(t, b)
@@ -100,6 +104,7 @@ func TestTwoTabs(t *testing.T) {
 
 // TestAttemptsAreSwept (DO-06): the counters of a guesser's names and addresses go within days, not within a year.
 func TestAttemptsAreSwept(t *testing.T) {
+	t.Parallel()
 	a := behindProxy(t)
 	for i := range 30 {
 		guess(t, from(a.Browser(t), fmt.Sprintf("198.51.100.%d", i)), fmt.Sprint("nobody", i), wrong)

@@ -27,6 +27,7 @@ func take(b *servertest.Browser, p *servertest.Page, pairs ...string) *servertes
 
 // TestLinkOnce (RS-03): a link works once, whoever comes at the same time.
 func TestLinkOnce(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		second := a.Second(t)
 		path := a.link(t, account.LinkReset, "alice", time.Hour)
@@ -58,6 +59,7 @@ func TestLinkOnce(t *testing.T) {
 
 // TestLinkDies (RS-03): in time, with a newer one, and with anything else that set the password since.
 func TestLinkDies(t *testing.T) {
+	t.Parallel()
 	for name, kill := range map[string]func(testing.TB, *attack){
 		"time":  func(_ testing.TB, a *attack) { a.clock.Add(time.Hour) },
 		"newer": func(t testing.TB, a *attack) { a.link(t, account.LinkReset, "alice", time.Hour) },
@@ -86,6 +88,7 @@ func TestLinkDies(t *testing.T) {
 
 // TestLinkIsOnes (RS-03): the form of a link can change nothing but the password of its own person.
 func TestLinkIsOnes(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	path := a.link(t, account.LinkReset, "mallory", time.Hour)
 	b := a.Browser(t)
@@ -113,6 +116,7 @@ func TestLinkIsOnes(t *testing.T) {
 
 // TestSetupOnce (AD-03): the set-up link makes the first administrator, once, and only while there is nobody.
 func TestSetupOnce(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		path := a.link(t, account.LinkSetup, "", time.Hour)
 		b := a.Browser(t)
@@ -135,6 +139,7 @@ func TestSetupOnce(t *testing.T) {
 
 // TestLinkPasswords (CR-02): bounds are kept before any hashing.
 func TestLinkPasswords(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	b := a.Browser(t)
 	path := a.link(t, account.LinkReset, "alice", time.Hour)

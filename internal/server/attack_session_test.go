@@ -16,6 +16,7 @@ import (
 
 // TestSessionRotates (SE-01): a session's secret is new after every sign-in, and the old one is dead.
 func TestSessionRotates(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		b := a.Browser(t)
 		b.SetCookie("portvakt", "planted-by-somebody")
@@ -48,6 +49,7 @@ func TestSessionRotates(t *testing.T) {
 
 // TestSessionCookies (SE-03): anything but a secret that was given is nobody.
 func TestSessionCookies(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	b := a.signIn(t, "alice", servertest.TOTP)
 	right := b.Cookie("portvakt")
@@ -74,6 +76,7 @@ func TestSessionCookies(t *testing.T) {
 
 // TestTwoCookiesOfOneName (SE-01, cookie tossing): with https the names carry __Host-, which no other host can set.
 func TestTwoCookiesOfOneName(t *testing.T) {
+	t.Parallel()
 	a := newAttack(t, storetest.SQLite(t), servertest.Options{Issuer: "https://idp.example"})
 	r := httptest.NewRequest(http.MethodGet, "https://idp.example/account", nil)
 	w := httptest.NewRecorder()
@@ -101,6 +104,7 @@ func TestTwoCookiesOfOneName(t *testing.T) {
 
 // TestSessionEnds (SE-03): idle and absolute limits.
 func TestSessionEnds(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		b := a.signIn(t, "alice", servertest.TOTP)
 		a.clock.Add(7 * time.Hour)
@@ -193,6 +197,7 @@ func swapToken(t testing.TB, a *attack) {
 // TestRightsTaken (RT-04): who is no longer in a group that an application asks for gets nothing more for it: not by
 // refreshing, not by a code under way.
 func TestRightsTaken(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		b := a.signIn(t, "alice", servertest.TOTP)
 		tokens := a.tokens(t, "admins-only", mustCode(t, b.Get(authorizeURL("admins-only"))))
@@ -215,6 +220,7 @@ func TestRightsTaken(t *testing.T) {
 // TestRefreshOutlivesSweep: a refresh token lives as long as it says (14 days from its last use), not until the sweep
 // forgets the session that it came of.
 func TestRefreshOutlivesSweep(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		b := a.signIn(t, "alice", servertest.TOTP)
 		tokens := a.tokens(t, "conf", mustCode(t, b.Get(authorizeURL("conf"))))
@@ -228,6 +234,7 @@ func TestRefreshOutlivesSweep(t *testing.T) {
 
 // TestFactorGone (MF-04): policy is asked anew at each sign-in; half a factor is none.
 func TestFactorGone(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		half := proved(t, a.Browser(t), "newcomer")
 		b := a.Browser(t)
@@ -277,6 +284,7 @@ func TestParallelEnrolments(t *testing.T) {
 
 // TestPolicyTightened (MF-04): a session of one factor is not enough once policy asks for two.
 func TestPolicyTightened(t *testing.T) {
+	t.Parallel()
 	a := newAttack(t, storetest.SQLite(t), servertest.Options{Apply: servertest.Sample() + "policies:\n  factors: {required: false}\n"})
 	b := a.Browser(t)
 	if p := guess(t, b, "newcomer", servertest.Password); p.Status != http.StatusSeeOther || !in(b) {

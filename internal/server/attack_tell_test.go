@@ -40,6 +40,7 @@ func face(p *servertest.Page, names ...string) string {
 // TestSameFace (EN-01): nobody learns from the sign-in page who exists, who may not sign in, who has no password, and who
 // is being guessed at.
 func TestSameFace(t *testing.T) {
+	t.Parallel()
 	a := newAttack(t, storetest.SQLite(t), servertest.Options{Apply: servertest.Sample() + "policies:\n  lockout: {attempts: 5, window: 15m}\n"})
 	a.ApplyFile(t, servertest.Sample()+"  - {client_id: filler, client_secret: "+servertest.Secret+", redirect_uris: [https://filler.example/]}\n")
 	ok(t, a.Admin.SetDisabled(background, operator, "mallory", true))
@@ -77,6 +78,7 @@ func TestSameFace(t *testing.T) {
 // TestNameAndMail (EN-01): tries under a user name and under a mail address must not show by their common limit that both
 // are one person's, and so that they exist.
 func TestNameAndMail(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	last := map[string]string{}
 	for _, name := range []string{"alice", "nobody"} {
@@ -92,6 +94,7 @@ func TestNameAndMail(t *testing.T) {
 
 // TestSameHint (EN-03): login_hint and id_token_hint tell nothing of who exists.
 func TestSameHint(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	var faces []string
 	for _, hint := range []string{"alice", "nobody", "alice@example.se", "+46701740605"} {
@@ -112,6 +115,7 @@ func TestSameHint(t *testing.T) {
 
 // TestProbes (RM-02): what comes from outside is shown as text.
 func TestProbes(t *testing.T) {
+	t.Parallel()
 	probe := `"><script>alert(1)</script><img src=x onerror=alert(1)>`
 	a := newAttack(t, storetest.SQLite(t), servertest.Options{Apply: `
 users:
@@ -165,6 +169,7 @@ policies:
 
 // TestPageHeaders (RM-03, LO-05): on every page, whatever its status.
 func TestPageHeaders(t *testing.T) {
+	t.Parallel()
 	a := onSQLite(t)
 	b := a.signIn(t, "alice", servertest.TOTP)
 	stranger := a.Browser(t)

@@ -64,6 +64,7 @@ func journey(t *testing.T, a *attack) (want []string, secrets []string) {
 // TestTrail (AU-01): one event for each thing that matters, in order, each saying who, what, for which application, in
 // which session and from where.
 func TestTrail(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		before := len(a.Events(t))
 		want, _ := journey(t, a)
@@ -127,6 +128,7 @@ func (a *attack) open(t testing.TB, url string) *sql.DB {
 
 // TestNothingInClear (CR-06, AU-05, IN-03): neither rows nor log hold what was secret or is personal.
 func TestNothingInClear(t *testing.T) {
+	t.Parallel()
 	for _, e := range storetest.Engines() {
 		t.Run(e.Name, func(t *testing.T) {
 			log := &lines{}
@@ -181,6 +183,7 @@ func dump(t testing.TB, db *sql.DB, table string) string {
 
 // TestUnwritableTrail (AU-04): what cannot be written down does not happen, and nobody is told that they were wrong.
 func TestUnwritableTrail(t *testing.T) {
+	t.Parallel()
 	for _, e := range storetest.Engines() {
 		t.Run(e.Name, func(t *testing.T) {
 			address := e.New(t)
