@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"mime"
@@ -106,9 +107,9 @@ func writeError(w http.ResponseWriter, err error) {
 // writeFault answers when we failed: try later if the store cannot answer, else a server error that says nothing more.
 func (p *Provider) writeFault(w http.ResponseWriter, err error) {
 	Fault(w, err)
-	if errors.Is(err, store.ErrOutage) {
+	if errors.Is(err, store.ErrOutage) || errors.Is(err, context.Canceled) {
 		w.Header().Set("Retry-After", "2")
-		writeJSON(w, http.StatusServiceUnavailable, wireError{"temporarily_unavailable", "The service cannot answer now. Try again in a moment; nothing was used up."})
+		writeJSON(w, http.StatusServiceUnavailable, wireError{"temporarily_unavailable", "The service cannot answer now. Try again in a moment."})
 		return
 	}
 	writeJSON(w, http.StatusInternalServerError, wireError{"server_error", ""})

@@ -38,6 +38,10 @@ func (a *asked) parse() error {
 			return fosite.ErrInvalidRequest.WithHintf("The parameter %q is longer than %d bytes.", name, maxParameter)
 		}
 	}
+	if a.formPost && !strings.HasPrefix(a.redirect, "http") {
+		a.formPost = false // so that the refusal arrives
+		return fosite.ErrInvalidRequest.WithHint("The response mode form_post needs an https redirect URI, or http on loopback.")
+	}
 	switch {
 	case a.query.Has("request"):
 		return fosite.ErrRequestNotSupported.WithHint("Request objects are not supported.")

@@ -101,6 +101,7 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, query url.Valu
 		s.problem(w, r, status, out.Problem.Name, out.Problem.Detail)
 	case out.SignIn != nil:
 		query.Del("id_token_hint") // it is a token, and its subject is among the needs
+		query.Del(secondHop)
 		e := errand{Query: query.Encode(), Client: out.SignIn.Client.Name, ID: string(out.SignIn.Client.ID), Origin: out.SignIn.Origin,
 			Hint: out.SignIn.Hint, Locales: query.Get("ui_locales")}
 		if subject := out.SignIn.Needs.Subject; v.Person != nil && (subject == "" || subject == v.Person.ID) {
@@ -121,8 +122,26 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, query url.Valu
 	}
 }
 
+// secondHop marks a request that begin has sent round once.
+const secondHop = "cookie"
+
 // begin starts a sign-in and sends the browser to its page.
+//
+// A browser that brings no secret gets one and is sent here once more: when a restored browser opens several pages at
+// once, the last secret wins, and all of them begin with that one.
 func (s *Server) begin(w http.ResponseWriter, r *http.Request, needs flow.Needs, e errand) {
+	if cookie(r, s.names.browser) == "" && r.Method == http.MethodGet {
+		again := r.URL.Query()
+		if again.Has(secondHop) {
+			s.problem(w, r, http.StatusForbidden, "cookies_off", "")
+			return
+		}
+		again.Set(secondHop, "1")
+		s.browser(w, r)
+		w.Header().Set("Cache-Control", "no-store")
+		http.Redirect(w, r, r.URL.EscapedPath()+"?"+again.Encode(), http.StatusSeeOther)
+		return
+	}
 	opaque, err := json.Marshal(e)
 	if err != nil {
 		s.fail(w, r, err)

@@ -91,6 +91,18 @@ func (s *Server) protocol(fn func(http.ResponseWriter, *http.Request, audit.Orig
 	}
 }
 
+// noHead refuses HEAD where a GET has effects: the mux would take it for one.
+func (s *Server) noHead(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			w.Header().Set("Allow", http.MethodGet)
+			s.problem(w, r, http.StatusMethodNotAllowed, "method", "")
+			return
+		}
+		next(w, r)
+	}
+}
+
 const maxAgent = 256
 
 // origin is where a request comes from, as the trail keeps it.
@@ -120,7 +132,11 @@ func (s *Server) peer(r *http.Request) string {
 	for i := len(hops) - 1; i >= 0; i-- {
 		addr, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
 		if err != nil {
-			return host // whatever is further left cannot be believed
+			with, err := netip.ParseAddrPort(strings.TrimSpace(hops[i])) // some proxies add the port
+			if err != nil {
+				return host // whatever is further left cannot be believed
+			}
+			addr = with.Addr()
 		}
 		if host = addr.Unmap().String(); !s.trusted(host) {
 			return host
