@@ -105,14 +105,31 @@ func (s *Service) check(ctx context.Context, o audit.Origin, in store.SignIn, a 
 	}
 	c := checked{rules: rules, verdict: flow.Verdict{Step: in.Flow.Step}}
 	if in.Flow.Step == flow.Password {
-		return c, s.checkPassword(ctx, o, in.Person, a, &c)
+		err = s.checkPassword(ctx, o, in.Person, a, &c)
+	} else {
+		err = s.checkCode(in, a, &c)
 	}
-	return c, s.checkCode(in, a, &c)
+	return c, err
+}
+
+// passwordLanes are the counters of a try at a password: of the name as it was typed, of the person behind it, and of the
+// address; in a browser that the person has signed in with before, of that browser alone.
+func (s *Service) passwordLanes(o audit.Origin, p *store.Person, a Answer, rules policy.Policy) []lane {
+	limit, window, site := rules.Lockout.Attempts, time.Duration(rules.Lockout.Window), ":password:"+s.network(o.IP, 48)
+	who := "nobody:" + user.NameKey(a.Username) // a counter of no use, at the price of a person's
+	if p != nil {
+		who = string(p.ID)
+		if name, ok := s.known(a.Known, p.ID); ok {
+			return []lane{{name: who + ":known:" + name, limit: limit, window: window}}
+		}
+	}
+	return []lane{{name: user.NameKey(a.Username) + site, limit: limit, window: window},
+		{name: who + site, limit: limit, window: window, silent: true},
+		{name: "address:" + s.network(o.IP, 64), limit: limit * addressRate, window: window, shared: true}}
 }
 
 // checkPassword costs the same for a person who does not exist, has no password or may not sign in.
 func (s *Service) checkPassword(ctx context.Context, o audit.Origin, p *store.Person, a Answer, c *checked) error {
-	limit, window, site := c.rules.Lockout.Attempts, time.Duration(c.rules.Lockout.Window), ":password:"+s.network(o.IP, 48)
 	phc := s.hasher.Decoy()
 	if p != nil {
 		c.verdict.Person = p.ID
@@ -120,18 +137,7 @@ func (s *Service) checkPassword(ctx context.Context, o audit.Origin, p *store.Pe
 			phc = p.Password
 		}
 	}
-	who := "nobody:" + user.NameKey(a.Username) // a counter of no use, at the price of a person's
-	if p != nil {
-		who = string(p.ID)
-	}
-	c.lanes = []lane{{name: user.NameKey(a.Username) + site, limit: limit, window: window},
-		{name: who + site, limit: limit, window: window, silent: true},
-		{name: "address:" + s.network(o.IP, 64), limit: limit * addressRate, window: window, shared: true}}
-	if p != nil {
-		if name, ok := s.known(a.Known, p.ID); ok {
-			c.lanes = []lane{{name: string(p.ID) + ":known:" + name, limit: limit, window: window}}
-		}
-	}
+	c.lanes = s.passwordLanes(o, p, a, c.rules)
 	password, err := factor.Normal(a.Password)
 	if err != nil {
 		password = "" // too long or not text: wrong, at the price of any other

@@ -49,20 +49,11 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request) {
 // ends it at once, anything else asks the person first.
 func (s *Server) showLogout(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	asked, err := s.OIDC.ReadLogout(r.Context(), q.Get)
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	session, person, err := s.visitor(r)
-	switch {
-	case err != nil:
-		s.fail(w, r, err)
-	case person == nil:
-		s.goodbye(w, r, asked)
-	case asked.Session != "" && asked.Session == session.ID:
-		s.endSession(w, r, session, asked)
-	default:
+	s.leave(w, r, q.Get, func(session user.Session, asked oidc.Logout) {
+		if asked.Session != "" && asked.Session == session.ID {
+			s.endSession(w, r, session, asked)
+			return
+		}
 		page := signoutPage{page: s.page(w, r, q.Get("ui_locales")), Action: oidc.PathLogout, Hidden: map[string]string{}, CancelURL: "/account"}
 		if asked.Client != nil {
 			page.App = asked.Client.Name
@@ -74,20 +65,12 @@ func (s *Server) showLogout(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		s.pages.render(w, http.StatusOK, "signout", page)
-	}
+	})
 }
 
-// postLogout ends the session for a form of ours. A POSTed logout request of an application (§2 allows it) has no form
-// token; it is sent on as a GET, which asks the person.
-func (s *Server) postLogout(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("Sec-Fetch-Site") == "cross-site" && s.readForm(w, r) {
-		http.Redirect(w, r, oidc.PathLogout+"?"+r.PostForm.Encode(), http.StatusSeeOther)
-		return
-	}
-	if !s.ownForm(w, r) {
-		return
-	}
-	asked, err := s.OIDC.ReadLogout(r.Context(), r.PostForm.Get)
+// leave reads a logout request. Who is not signed in is through at once; for the others then goes on.
+func (s *Server) leave(w http.ResponseWriter, r *http.Request, get func(string) string, then func(user.Session, oidc.Logout)) {
+	asked, err := s.OIDC.ReadLogout(r.Context(), get)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -99,7 +82,21 @@ func (s *Server) postLogout(w http.ResponseWriter, r *http.Request) {
 	case person == nil:
 		s.goodbye(w, r, asked)
 	default:
-		s.endSession(w, r, session, asked)
+		then(session, asked)
+	}
+}
+
+// postLogout ends the session for a form of ours. A POSTed logout request of an application (§2 allows it) has no form
+// token; it is sent on as a GET, which asks the person.
+func (s *Server) postLogout(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+		if s.readForm(w, r) {
+			http.Redirect(w, r, oidc.PathLogout+"?"+r.PostForm.Encode(), http.StatusSeeOther)
+		}
+		return
+	}
+	if s.ownForm(w, r) {
+		s.leave(w, r, r.PostForm.Get, func(session user.Session, asked oidc.Logout) { s.endSession(w, r, session, asked) })
 	}
 }
 

@@ -29,6 +29,23 @@ type batch struct {
 // scanner reads the present row into destinations: *string, *int64, *[]byte, *sql.Null….
 type scanner interface{ Scan(dest ...any) error }
 
+// drain reads rows to their end; each may be nil.
+func drain(rows interface {
+	scanner
+	Next() bool
+	Err() error
+}, each func(scanner) error) error {
+	for rows.Next() {
+		if each == nil {
+			continue
+		}
+		if err := each(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
 // unit is one unit of work on an engine.
 type unit interface {
 	run(ctx context.Context, b batch) error

@@ -163,14 +163,5 @@ func readRows(rows pgx.Rows, err error, each func(scanner) error) error {
 		return err
 	}
 	defer rows.Close()
-	for rows.Next() {
-		if each == nil {
-			continue
-		}
-		if err := each(rows); err != nil {
-			return err
-		}
-	}
-	rows.Close()
-	return rows.Err()
+	return drain(rows, each)
 }

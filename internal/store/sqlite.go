@@ -278,13 +278,5 @@ func scanRows(rows *sql.Rows, err error, each func(scanner) error) error {
 		return err
 	}
 	defer rows.Close()
-	for rows.Next() {
-		if each == nil {
-			continue
-		}
-		if err := each(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return drain(rows, each)
 }
