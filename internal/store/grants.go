@@ -18,8 +18,7 @@ type Grant struct {
 	Data      string         // opaque: the frozen request, written once
 	CodeUntil time.Time      // zero: there was no code
 	CodeUsed  time.Time
-	Gen       int64 // generation of the live refresh token; 0: none
-	Rotated   time.Time
+	Gen       int64     // generation of the live refresh token; 0: none
 	Expires   time.Time // end of the family
 	Revoked   time.Time
 	Created   time.Time
@@ -37,22 +36,23 @@ values ($1, $2, $3, $4, $5, $6, 0, 0, 0, $7, 0, $8)`, g.ID, string(g.Client), nu
 
 func nullable(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
 
-// GrantByID reads a grant, its person and whether its session was ended, in one trip.
+// GrantByID reads a grant, its person and whether its session was ended, in one trip. Of the person it reads what briefColumns
+// names, without the id that the grant has already: every column costs on SQLite.
 func (t *Tx) GrantByID(id string) (Grant, error) {
-	var g Grant
-	var cid, uid, sid string
-	var until, used, rotated, expires, revoked, created, ended int64
+	g := Grant{ID: id}
+	var cid, sid string
+	var until, used, expires, revoked, created, ended int64
 	var p personScan
-	err := t.row(append([]any{&g.ID, &cid, &uid, &sid, &g.Data, &until, &used, &g.Gen, &rotated, &expires, &revoked, &created, &ended}, p.brief()...),
-		`select g.id, g.client_id, coalesce(g.user_id, ''), coalesce(g.session_id, ''), g.data, g.code_until, g.code_used_at, g.gen, g.rotated_at,
-  g.expires_at, g.revoked_at, g.created_at, coalesce(s.ended_at, 0), `+briefColumns+`
+	err := t.row(append([]any{&cid, &sid, &g.Data, &until, &used, &g.Gen, &expires, &revoked, &created, &ended}, p.brief()...),
+		`select g.client_id, coalesce(g.session_id, ''), g.data, g.code_until, g.code_used_at, g.gen,
+  g.expires_at, g.revoked_at, g.created_at, coalesce(s.ended_at, 0), coalesce(g.user_id, ''), `+briefColumns+`
 from grants g left join sessions s on s.id = g.session_id left join users u on u.id = g.user_id
 where g.id = $1`, id)
 	if err != nil {
 		return g, err
 	}
-	g.Client, g.User, g.Session = client.ID(cid), user.ID(uid), user.SessionID(sid)
-	g.CodeUntil, g.CodeUsed, g.Rotated, g.Expires = instant(until), instant(used), instant(rotated), instant(expires)
+	g.Client, g.User, g.Session = client.ID(cid), user.ID(p.id), user.SessionID(sid)
+	g.CodeUntil, g.CodeUsed, g.Expires = instant(until), instant(used), instant(expires)
 	g.Revoked, g.Created, g.SessionEnded = instant(revoked), instant(created), ended != 0
 	g.Person, err = p.person(t)
 	return g, err

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -17,7 +19,7 @@ type postgres struct {
 	pool  *pgxpool.Pool
 	reads *gatherer
 	stop  chan struct{}
-	musts sync.Map // sql → the same, made to fail when it touches no row
+	texts sync.Map // text of a stmt → how it is sent; see write
 }
 
 func openPostgres(ctx context.Context, url string) (*postgres, error) {
@@ -69,13 +71,65 @@ func (p *postgres) begin(_ context.Context, write bool) (unit, error) {
 
 // mustSQL makes a statement divide by the number of rows it touched, so that none is an error (22012) and undoes the
 // pipeline on the server, without another trip to ask.
-func (p *postgres) mustSQL(sql string) string {
-	if s, ok := p.musts.Load(sql); ok {
-		return s.(string)
+func mustSQL(sql string) string {
+	return "with touched as (" + sql + " returning 1) select 1 / count(*) from touched"
+}
+
+// recordedSQL makes one statement of a write and the insert of its event. Most changes are such a pair.
+func recordedSQL(s stmt) string {
+	event := shiftParameters(insertEvent, len(s.args))
+	if s.must {
+		return "with touched as (" + s.sql + " returning 1), event as (" + event + ") select 1 / count(*) from touched"
 	}
-	s := "with touched as (" + sql + " returning 1) select 1 / count(*) from touched"
-	p.musts.Store(sql, s)
-	return s
+	return "with touched as (" + s.sql + ") " + event
+}
+
+// shiftParameters renumbers $1, $2, … from by+1 on.
+func shiftParameters(sql string, by int) string {
+	return parameter.ReplaceAllStringFunc(sql, func(p string) string {
+		n, err := strconv.Atoi(p[1:])
+		if err != nil {
+			panic(err) // parameter matches digits only
+		}
+		return "$" + strconv.Itoa(n+by)
+	})
+}
+
+var parameter = regexp.MustCompile(`\$[0-9]+`)
+
+// writes gives the statements of a unit as Postgres gets them: each must made to fail by itself, and a write that is
+// followed by an event joined with it.
+func (p *postgres) writes(stmts []stmt) []stmt {
+	out := make([]stmt, 0, len(stmts))
+	for i := 0; i < len(stmts); i++ {
+		s := stmts[i]
+		recorded := i+1 < len(stmts) && stmts[i+1].sql == insertEvent && s.sql != insertEvent
+		if !s.must && !recorded {
+			out = append(out, s)
+			continue
+		}
+		key := text{s.sql, s.must, recorded}
+		sql, ok := p.texts.Load(key)
+		if !ok {
+			made := mustSQL(s.sql)
+			if recorded {
+				made = recordedSQL(s)
+			}
+			sql, _ = p.texts.LoadOrStore(key, made)
+		}
+		args := s.args
+		if recorded {
+			args = append(s.args[:len(s.args):len(s.args)], stmts[i+1].args...)
+			i++
+		}
+		out = append(out, stmt{sql: sql.(string), args: args})
+	}
+	return out
+}
+
+type text struct {
+	sql            string
+	must, recorded bool
 }
 
 type postgresUnit struct {
@@ -98,16 +152,25 @@ func (u *postgresUnit) run(ctx context.Context, b batch) error {
 		}
 		u.conn = conn
 	}
-	var pipe pgx.Batch
+	stmts := b.stmts
+	if u.write {
+		stmts = u.engine.writes(stmts)
+		if b.commit && !u.open && len(stmts) == 1 {
+			_, err := u.conn.Exec(ctx, stmts[0].sql, stmts[0].args...)
+			return err
+		}
+	}
+	return u.pipeline(ctx, stmts, b)
+}
+
+func (u *postgresUnit) pipeline(ctx context.Context, stmts []stmt, b batch) error {
+	pipe := pgx.Batch{QueuedQueries: make([]*pgx.QueuedQuery, 0, len(stmts)+1)}
 	skip := 0
 	if u.write && !u.open && !b.commit {
 		pipe.Queue("begin")
 		u.open, skip = true, 1
 	}
-	for _, s := range b.stmts {
-		if s.must {
-			s.sql = u.engine.mustSQL(s.sql)
-		}
+	for _, s := range stmts {
 		pipe.Queue(s.sql, s.args...)
 	}
 	if b.commit && u.open {
@@ -117,7 +180,7 @@ func (u *postgresUnit) run(ctx context.Context, b batch) error {
 		return nil
 	}
 	results := u.conn.SendBatch(ctx, &pipe)
-	err := readResults(results, pipe.Len(), skip+len(b.stmts)-1, b.each)
+	err := readResults(results, pipe.Len(), skip+len(stmts)-1, b.each)
 	if closed := results.Close(); err == nil {
 		err = closed
 	}

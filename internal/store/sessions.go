@@ -58,7 +58,7 @@ func (s *sessionScan) session() user.Session {
 func (t *Tx) SessionByToken(token []byte) (user.Session, *Person, error) {
 	var s sessionScan
 	var p personScan
-	err := t.row(append(s.dest(), p.brief()...), "select "+sessionColumns+", "+briefColumns+
+	err := t.row(append(s.dest(), p.brief()...), "select "+sessionColumns+", u.id, "+briefColumns+
 		" from sessions s join users u on u.id = s.user_id where s.token = $1", token)
 	if err != nil {
 		return user.Session{}, nil, err

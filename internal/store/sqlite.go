@@ -18,8 +18,8 @@ import (
 const maxGroup = 64
 
 // sqliteEngine has one writing connection and many reading ones on a WAL file with synchronous=FULL. Units that arrive
-// while another holds the writer join its group: each runs under a savepoint, the last in line commits for all, and
-// nobody is answered before that commit. So a power cut takes no answered change, and fsync is paid once a group.
+// while another holds the writer join its group: each but the first runs under a savepoint, the last in line commits for
+// all, and nobody is answered before that commit. So a power cut takes no answered change, and fsync is paid once a group.
 type sqliteEngine struct {
 	readers *sql.DB
 	writers *sql.DB
@@ -98,11 +98,12 @@ func (e *sqliteEngine) begin(ctx context.Context, write bool) (unit, error) {
 	e.waiting.Add(1)
 	e.mu.Lock()
 	e.waiting.Add(-1)
+	first := e.group == nil
 	if err := e.join(); err != nil {
 		e.mu.Unlock()
 		return nil, err
 	}
-	return &sqliteWriter{engine: e, group: e.group, held: true}, nil
+	return &sqliteWriter{engine: e, group: e.group, held: true, first: first}, nil
 }
 
 // join enters the open group, or opens one. The caller holds mu. It takes no deadline: it waits for no other process
@@ -112,7 +113,8 @@ func (e *sqliteEngine) join() error {
 		if err := e.exec("begin immediate"); err != nil {
 			return err
 		}
-		e.group = &group{done: make(chan struct{})}
+		e.group = &group{size: 1, done: make(chan struct{})}
+		return nil
 	}
 	if err := e.exec("savepoint unit"); err != nil {
 		e.fail(err)
@@ -172,6 +174,7 @@ type sqliteWriter struct {
 	engine *sqliteEngine
 	group  *group
 	held   bool
+	first  bool // nobody can join before its turn ends, so that its transaction is the group's and needs no savepoint
 }
 
 func (u *sqliteWriter) run(ctx context.Context, b batch) error {
@@ -193,13 +196,20 @@ func (u *sqliteWriter) run(ctx context.Context, b batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := u.engine.exec("release unit"); err != nil {
+	if err := u.release(); err != nil {
 		return err
 	}
 	u.held = false
 	u.engine.leave()
 	<-u.group.done
 	return u.group.err
+}
+
+func (u *sqliteWriter) release() error {
+	if u.first {
+		return nil
+	}
+	return u.engine.exec("release unit")
 }
 
 func (u *sqliteWriter) step(s stmt, each func(scanner) error) error {
@@ -209,7 +219,7 @@ func (u *sqliteWriter) step(s stmt, each func(scanner) error) error {
 	}
 	if each != nil {
 		rows, err := p.Query(s.args...)
-		return scanRows(rows, err, each)
+		return scanRows(context.Background(), rows, err, each)
 	}
 	res, err := p.Exec(s.args...)
 	if err != nil || !s.must {
@@ -226,9 +236,14 @@ func (u *sqliteWriter) end() {
 		return
 	}
 	u.held = false
+	if u.first {
+		u.engine.fail(ErrConflict) // nobody else is in it
+		u.engine.leave()
+		return
+	}
 	err := u.engine.exec("rollback to unit")
 	if err == nil {
-		err = u.engine.exec("release unit")
+		err = u.release()
 	}
 	if err != nil {
 		u.engine.fail(fmt.Errorf("%w: %w", ErrOutage, err))
@@ -238,6 +253,8 @@ func (u *sqliteWriter) end() {
 
 type sqliteReader struct{ engine *sqliteEngine }
 
+// run gives ctx a say between rows only: a context that can end costs two goroutines a query, and what this service asks
+// finds its first row within microseconds.
 func (u *sqliteReader) run(ctx context.Context, b batch) error {
 	for i, s := range b.stmts {
 		each := b.each
@@ -248,8 +265,8 @@ func (u *sqliteReader) run(ctx context.Context, b batch) error {
 		if err != nil {
 			return err
 		}
-		rows, err := p.QueryContext(ctx, s.args...)
-		if err := scanRows(rows, err, each); err != nil {
+		rows, err := p.Query(s.args...)
+		if err := scanRows(ctx, rows, err, each); err != nil {
 			return err
 		}
 	}
@@ -273,10 +290,15 @@ func (e *sqliteEngine) prepareRead(ctx context.Context, text string) (*sql.Stmt,
 	return s, nil
 }
 
-func scanRows(rows *sql.Rows, err error, each func(scanner) error) error {
+func scanRows(ctx context.Context, rows *sql.Rows, err error, each func(scanner) error) error {
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	return drain(rows, each)
+	return drain(rows, func(s scanner) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return each(s)
+	})
 }

@@ -33,11 +33,12 @@ func (p *Person) OpenPhone() error {
 	return err
 }
 
-// The columns of a person, from users u, who may be absent from an outer join; the whole also from factors f.
+// The columns of a person, from users u, who may be absent from an outer join; the whole also from factors f. The id comes
+// first, from wherever it stands.
 const (
-	briefColumns = `coalesce(u.id, ''), coalesce(u.username, ''), coalesce(u.name, ''), coalesce(u.email, ''), u.phone, coalesce(u.locale, ''),
+	briefColumns = `coalesce(u.username, ''), coalesce(u.name, ''), coalesce(u.email, ''), u.phone, coalesce(u.locale, ''),
   coalesce(u.groups, ''), u.sealing_key, coalesce(u.disabled_at, 0)`
-	personColumns = briefColumns + `, coalesce(u.roles, ''), coalesce(u.password, ''), coalesce(u.password_changed_at, 0),
+	personColumns = `coalesce(u.id, ''), ` + briefColumns + `, coalesce(u.roles, ''), coalesce(u.password, ''), coalesce(u.password_changed_at, 0),
   coalesce(u.created_at, 0), f.secret, coalesce(f.last_step, 0)`
 	personTables = `users u left join factors f on f.user_id = u.id and f.kind = 'totp'`
 	byLogin      = `(select id from users where username_key = $1 or (email_key = $1 and email_key <> '') order by case when username_key = $1 then 0 else 1 end limit 1)`
@@ -60,7 +61,7 @@ func (p *personScan) dest() []any {
 
 // person gives what was scanned, or nil if there was nobody.
 func (p *personScan) person(t *Tx) (*Person, error) {
-	if p.id == "" {
+	if p.username == "" {
 		return nil, nil
 	}
 	out := &Person{User: user.User{ID: user.ID(p.id), Username: p.username, Name: p.name, Email: p.email, Locale: p.locale,
