@@ -37,20 +37,24 @@ const layers = `
 	1 internal/keyring: @0
 	1 internal/sms:     @0
 	1 internal/mail:    @0
+	1 internal/words:   @0 web
 	1 internal/store:   @0 migrations
 
-	2 internal/login:   @0 @1
-	2 internal/account: @0 @1
+	2 internal/notify:  @0 @1
+	2 internal/login:   @0 @1 internal/notify
+	2 internal/account: @0 @1 internal/notify
 	2 internal/admin:   @0 @1
 	2 internal/oidc:    @0 @1
 	2 internal/trail:   @0 @1
 	2 internal/privacy: @0 @1
 	2 internal/store/storetest: @0 @1 migrations
+	2 internal/factor/factortest: @0 @1
 
 	3 internal/server: @0 @1 @2 web
 	3 internal/api:    @0 @1 @2
 
-	4 internal/server/servertest: @0 @1 @2 internal/store/storetest internal/server
+	4 internal/server/servertest: @0 @1 @2 internal/store/storetest internal/server web
+	4 docs/stepup:
 	4 cmd/portvakt: @0 @1 @2 @3 migrations web
 	4 cmd/loadgen:
 	4 internal:
@@ -71,6 +75,8 @@ const foreign = `
 	github.com/jackc/pgx:           internal/store
 	modernc.org/sqlite:             internal/store
 	github.com/twilio/twilio-go:    internal/sms
+	github.com/nyaruka/phonenumbers: internal/sms
+	github.com/wneessen/go-mail:    internal/mail
 	golang.org/x/mod/sumdb:         internal/trail
 	golang.org/x/text:              internal/factor internal/login internal/account internal/admin internal/server
 	github.com/alecthomas/kong:     cmd/portvakt

@@ -20,8 +20,22 @@ type settings struct {
 	DatabaseFile   string   `help:"File that holds the database address, instead of database." placeholder:"FILE"`
 	Keys           string   `help:"Folder of the signing keys and the sealing key; made on the first start. A missing or damaged key afterwards is a refusal to start." default:"keys" name:"keys"`
 	TrustedProxies []string `help:"CIDRs whose X-Forwarded-For is believed." placeholder:"CIDR"`
-	LogFormat      string   `help:"text or json; text on a terminal, else json." enum:"auto,text,json" default:"auto"`
-	TestClockFile  string   `help:"File with a signed duration such as +90s that is added to the clock, read anew each second. Refused unless the issuer's host is loopback. For tests alone." placeholder:"FILE"`
+	SMS            string   `help:"Where text messages go: twilio, file:PATH (JSON lines), log, or off." default:"off" name:"sms"`
+
+	TwilioAccountSid          string `help:"Twilio's account SID." placeholder:"AC…"`
+	TwilioAuthToken           string `help:"Twilio's auth token." placeholder:"TOKEN"`
+	TwilioAuthTokenFile       string `help:"File that holds the auth token, instead of twilio-auth-token." placeholder:"FILE"`
+	TwilioFrom                string `help:"Number or name that messages come from; or give one of the next two." placeholder:"FROM"`
+	TwilioMessagingServiceSid string `help:"Messaging service that sends." placeholder:"MG…"`
+	TwilioVerifyServiceSid    string `help:"Verify service that sends our codes in its own words." placeholder:"VA…"`
+	TwilioBaseUrl             string `help:"Twilio's address, for tests and proxies." placeholder:"URL"`
+
+	Mail     string `help:"Where mail goes: smtp://user:pass@host:port, smtps://…, file:PATH (JSON lines), log, or off." default:"off"`
+	MailFile string `help:"File that holds the mail address, instead of mail." placeholder:"FILE"`
+	MailFrom string `help:"The sender of mail." placeholder:"ADDRESS"`
+
+	LogFormat     string `help:"text or json; text on a terminal, else json." enum:"auto,text,json" default:"auto"`
+	TestClockFile string `help:"File with a signed duration such as +90s that is added to the clock, read anew each second. Refused unless the issuer's host is loopback. For tests alone." placeholder:"FILE"`
 }
 
 // issuerURL is the issuer once check has passed.
@@ -35,12 +49,18 @@ func (s *settings) issuerURL() *url.URL {
 
 // check finds what is wrong with the settings by themselves.
 func (s *settings) check() error {
-	if s.DatabaseFile != "" {
-		text, err := os.ReadFile(s.DatabaseFile)
-		if err != nil {
-			return fmt.Errorf("database-file: %w", err)
+	for _, secret := range []struct {
+		name, path string
+		into       *string
+	}{{"database-file", s.DatabaseFile, &s.Database}, {"twilio-auth-token-file", s.TwilioAuthTokenFile, &s.TwilioAuthToken}, {"mail-file", s.MailFile, &s.Mail}} {
+		if secret.path == "" {
+			continue
 		}
-		s.Database = strings.TrimSpace(string(text))
+		text, err := os.ReadFile(secret.path)
+		if err != nil {
+			return fmt.Errorf("%s: %w", secret.name, err)
+		}
+		*secret.into = strings.TrimSpace(string(text))
 	}
 	if s.Keys == "" {
 		return errors.New("keys is empty; name a folder for the keys")

@@ -63,7 +63,7 @@ func (c *demoCmd) play(ctx context.Context, s *settings, idp, apps net.Listener)
 	if err != nil {
 		return err
 	}
-	defer v.db.Close()
+	defer v.close()
 	sample, phone := sampleData(baseURL(apps))
 	if _, err := v.admin.Apply(ctx, cli, sample, false); err != nil {
 		return err

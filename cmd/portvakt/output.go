@@ -17,7 +17,7 @@ func command(s *settings, fn func(context.Context, *service) error) error {
 	if err != nil {
 		return err
 	}
-	defer v.db.Close()
+	defer v.close()
 	return fn(ctx, v)
 }
 

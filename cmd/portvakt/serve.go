@@ -33,7 +33,7 @@ func (c *serveCmd) Run(s *settings) error {
 	if err != nil {
 		return err
 	}
-	defer v.db.Close()
+	defer v.close()
 	listener, err := net.Listen("tcp", s.Listen) // before the set-up link: making one ends the one that another instance printed
 	if err != nil {
 		return fmt.Errorf("the address %s cannot be served on (%s); choose another with --listen, or stop what uses it", s.Listen, cause(err))
@@ -80,6 +80,7 @@ func (v *service) serve(ctx context.Context, listener net.Listener) error {
 	defer cancel()
 	background.Go(func() { v.watchKeys(ctx) })
 	background.Go(func() { v.sweep(ctx) })
+	background.Go(func() { v.notify.Deliver(ctx) })
 	srv := handler.HTTP()
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(listener) }()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"runtime"
 	"time"
@@ -15,9 +16,14 @@ import (
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/keyring"
 	"github.com/portvakt/portvakt/internal/login"
+	"github.com/portvakt/portvakt/internal/mail"
+	"github.com/portvakt/portvakt/internal/notify"
 	"github.com/portvakt/portvakt/internal/oidc"
 	"github.com/portvakt/portvakt/internal/server"
+	"github.com/portvakt/portvakt/internal/sms"
 	"github.com/portvakt/portvakt/internal/store"
+	"github.com/portvakt/portvakt/internal/words"
+	"github.com/portvakt/portvakt/web"
 )
 
 // service is everything that the commands share, wired.
@@ -28,6 +34,8 @@ type service struct {
 	hasher   *factor.Hasher
 	oidc     *oidc.Provider
 	admin    *admin.Service
+	notify   *notify.Service
+	texts    *sms.Outbox
 	log      *slog.Logger
 }
 
@@ -60,8 +68,40 @@ func open(ctx context.Context, s *settings, w wiring) (*service, error) {
 	}
 	v := &service{settings: s, db: db, ring: ring, hasher: factor.NewHasher(factor.Params{}, runtime.GOMAXPROCS(0)), log: newLog(s.LogFormat)}
 	v.oidc = oidc.New(db, ring, s.Issuer)
+	if err := v.messengers(w.clock); err != nil {
+		db.Close()
+		return nil, err
+	}
 	v.admin = admin.New(db, v.hasher, v.oidc.SecretMAC)
 	return v, nil
+}
+
+// messengers opens what text messages and mail go out by.
+func (v *service) messengers(clock func() time.Time) error {
+	s := v.settings
+	texts, err := sms.Open(sms.Config{Wire: s.SMS, AccountSID: s.TwilioAccountSid, AuthToken: s.TwilioAuthToken, From: s.TwilioFrom,
+		MessagingServiceSID: s.TwilioMessagingServiceSid, VerifyServiceSID: s.TwilioVerifyServiceSid, BaseURL: s.TwilioBaseUrl, Now: clock, Log: v.log})
+	if err != nil {
+		return err
+	}
+	post, err := mail.Open(mail.Config{Wire: s.Mail, From: s.MailFrom, Now: clock, Log: v.log})
+	if err != nil {
+		return err
+	}
+	all, err := words.Load(web.FS)
+	if err != nil {
+		return err
+	}
+	v.texts = texts
+	v.notify = notify.New(notify.Options{DB: v.db, SMS: texts, Post: post, Words: all, Issuer: s.issuerURL(), Brand: s.Organisation,
+		Key: v.ring.Secret("notify"), Log: v.log})
+	return nil
+}
+
+// close gives back what open took.
+func (v *service) close() {
+	v.texts.Close()
+	v.db.Close()
 }
 
 // firstKeys makes the keys, but only for a database that knows of none: keys that were lost are never replaced.
@@ -139,9 +179,19 @@ func (v *service) server() (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	issuer := v.settings.issuerURL()
+	var passkeys *factor.Passkeys
+	if net.ParseIP(issuer.Hostname()) == nil { // browsers tie passkeys to a name (WebAuthn L3 §5.1.2)
+		if passkeys, err = factor.NewPasskeys(issuer.Hostname(), v.settings.Organisation, []string{issuer.Scheme + "://" + issuer.Host}); err != nil {
+			return nil, err
+		}
+	}
+	recovery := v.ring.Secret("recovery")
 	return server.New(server.Options{
-		Issuer: v.settings.issuerURL(), Brand: v.settings.Organisation, DB: v.db, OIDC: v.oidc,
-		Login: login.New(v.db, v.hasher, v.settings.Organisation, v.ring.Secret("lane")), Account: account.New(v.db, v.hasher),
+		Issuer: issuer, Brand: v.settings.Organisation, DB: v.db, OIDC: v.oidc,
+		Login: login.New(login.Options{DB: v.db, Hasher: v.hasher, Issuer: v.settings.Organisation, Key: v.ring.Secret("lane"), Recovery: recovery,
+			Passkeys: passkeys, Notify: v.notify}),
+		Account: account.New(account.Options{DB: v.db, Hasher: v.hasher, Issuer: v.settings.Organisation, Notify: v.notify, Passkeys: passkeys, Key: recovery}),
 		FormKey: v.ring.Secret("form"), Proxies: proxies, Log: v.log, Ready: v.ready,
 	})
 }

@@ -1,184 +1,51 @@
-// Package account is what a person does to their own: for now, taking up a one-time link that sets a password. A link is
-// 256 random bits, stored hashed, works once, and belongs to one person, or, for the set-up of an empty service, makes
-// the first administrator.
+// Package account is what a person does to their own: taking up a one-time link that sets a password, and everything with
+// their second factors. A link is 256 random bits, stored hashed, works once, and belongs to one person, or, for the set-up of
+// an empty service, makes the first administrator.
+//
+// Factors are changed only from a fresh session: its last proof is at most 5 minutes old and, where the person has a factor, it
+// was proved by two, of which none is a remembered browser. Every change holds the person, reads what they have, decides, and
+// writes with its events and the mail that tells them of it, in one unit. What is being set up proves nothing until its first
+// code is right: a secret waits 15 minutes, a number and a passkey 5, in the session that asked and no other. What policy
+// demands of a person they cannot take away. A stopped factor may be allowed again for 72 hours.
+//
+// Limits: 10 wrong codes of a kind in 15 minutes and 100 in a row, counted together with those at sign-in; 50 tries at the page for
+// who lost their phone from one address in 15 minutes, whatever the name.
 package account
 
 import (
-	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"errors"
-	"strings"
 
-	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/notify"
 	"github.com/portvakt/portvakt/internal/store"
-	"github.com/portvakt/portvakt/internal/user"
 )
 
-// The refusals of a form, beside those of package user and factor.Acceptable.
+// The refusals, beside those of package user, factor.Acceptable and notify.Service.Number.
 var (
 	ErrLinkGone = errors.New("account: the link was used, has expired or never was")
 	ErrMismatch = errors.New("account: the two passwords differ")
 	ErrMissing  = errors.New("account: a field is empty")
-	ErrTaken    = errors.New("account: the user name or mail address is in use")
+	ErrTaken    = errors.New("account: the user name, mail address or passkey is in use")
+
+	ErrNotFresh = errors.New("account: the session's proofs are too old or too weak to change factors")
+	ErrEnded    = errors.New("account: the session is over")
+	ErrGone     = errors.New("account: no such factor or device of this person")
+	ErrKind     = errors.New("account: policy allows no factor of this kind")
+	ErrLast     = errors.New("account: the person would be left without the factor that they need")
 )
 
-// Link kinds.
-const (
-	LinkSetup      = "setup"
-	LinkInvitation = "invitation"
-	LinkReset      = "reset"
-)
+// Options are what a service is made of.
+type Options struct {
+	DB       *store.DB
+	Hasher   *factor.Hasher
+	Issuer   string // the organisation, as a soft token shows it
+	Notify   *notify.Service
+	Passkeys *factor.Passkeys // nil: none can be added
+	Key      []byte           // MAC key of recovery codes, see factor.RecoveryMAC, and of addresses in the names of limits
+}
 
 // Service is safe for concurrent use.
-type Service struct {
-	db     *store.DB
-	hasher *factor.Hasher
-}
+type Service struct{ Options }
 
 // New gives the service.
-func New(db *store.DB, hasher *factor.Hasher) *Service { return &Service{db, hasher} }
-
-// Link is a one-time link that still works.
-type Link struct {
-	Kind      string
-	Person    user.User // zero for setup
-	MinLength int
-}
-
-func hash(token string) []byte {
-	sum := sha256.Sum256([]byte(token))
-	return sum[:]
-}
-
-// ReadLink gives the link behind token, or ErrLinkGone.
-func (s *Service) ReadLink(ctx context.Context, token string) (Link, error) {
-	all, err := s.db.Policy(ctx)
-	if err != nil {
-		return Link{}, err
-	}
-	var out Link
-	err = s.db.View(ctx, func(t *store.Tx) error {
-		l, err := t.LinkByToken(hash(token))
-		if err != nil {
-			return err
-		}
-		out = Link{Kind: l.Kind, MinLength: all.Password.MinLength}
-		if l.Kind == LinkSetup {
-			return nil
-		}
-		p, err := t.PersonByID(l.Person)
-		if err != nil {
-			return err
-		}
-		out.Person, out.MinLength = p.User, all.For(p.Groups).Password.MinLength
-		return nil
-	})
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, user.ErrNotFound) {
-		err = ErrLinkGone
-	}
-	return out, err
-}
-
-// Form is what the page of a link sends. The names are for setup alone.
-type Form struct {
-	Username, Name, Email string
-	Password, Repeat      string
-}
-
-// UseLink sets the password, or makes the first administrator, and spends the link, in one change. Every other session of
-// the person ends. The refusals are the errors above, those of package user and
-// of factor.Acceptable.
-func (s *Service) UseLink(ctx context.Context, o audit.Origin, token string, f Form) error {
-	link, err := s.ReadLink(ctx, token)
-	if err != nil {
-		return err
-	}
-	if link.Kind == LinkSetup {
-		if err := checkNames(&f); err != nil {
-			return err
-		}
-	}
-	password, err := s.acceptable(ctx, link.Person.Groups, f)
-	if err != nil {
-		return err
-	}
-	phc, err := s.hasher.Hash(ctx, password)
-	if err != nil {
-		return err
-	}
-	err = s.db.Change(ctx, o, func(t *store.Tx) error {
-		t.UseLink(hash(token))
-		if link.Kind == LinkSetup {
-			return firstAdministrator(t, f, phc)
-		}
-		if err := t.Record(audit.Event{Kind: audit.LinkUsed, Actor: string(link.Person.ID), Subject: string(link.Person.ID),
-			Detail: map[string]string{"link": link.Kind}}); err != nil {
-			return err
-		}
-		return t.SetPassword(link.Person.ID, "", phc, "")
-	})
-	switch {
-	case errors.Is(err, store.ErrConflict):
-		return ErrLinkGone
-	case errors.Is(err, store.ErrTaken):
-		return ErrTaken
-	}
-	return err
-}
-
-func checkNames(f *Form) error {
-	f.Username, f.Name, f.Email = strings.TrimSpace(f.Username), strings.TrimSpace(f.Name), strings.TrimSpace(f.Email)
-	if f.Username == "" {
-		return ErrMissing
-	}
-	return errors.Join(user.ValidUsername(f.Username), user.ValidName(f.Name), user.ValidEmail(f.Email))
-}
-
-// acceptable gives the password in its one spelling, or says why policy refuses it.
-func (s *Service) acceptable(ctx context.Context, groups []string, f Form) (string, error) {
-	all, err := s.db.Policy(ctx)
-	if err != nil {
-		return "", err
-	}
-	if f.Password == "" {
-		return "", ErrMissing
-	}
-	if f.Password != f.Repeat {
-		return "", ErrMismatch
-	}
-	rules := all.For(groups).Password
-	return factor.Acceptable(f.Password, rules.MinLength, rules.MaxLength)
-}
-
-// firstAdministrator adds one, once in the life of a database, however many set-up links there are.
-func firstAdministrator(t *store.Tx, f Form, phc string) error {
-	u := user.User{ID: user.ID(rand.Text()), Username: f.Username, Name: f.Name, Email: f.Email, Roles: []string{user.RoleAdmin}}
-	if u.Name == "" {
-		u.Name = u.Username
-	}
-	if any, err := t.AnyUser(); err != nil || any {
-		return errors.Join(err, store.ErrConflict)
-	}
-	first, err := t.ClaimValue("first-administrator", string(u.ID))
-	if err != nil {
-		return err
-	}
-	if first != string(u.ID) {
-		return store.ErrConflict
-	}
-	if err := t.CreateUser(u, phc); err != nil {
-		return err
-	}
-	for _, e := range []audit.Event{
-		{Kind: audit.LinkUsed, Detail: map[string]string{"link": LinkSetup}},
-		{Kind: audit.UserCreated, Detail: map[string]string{"roles": user.RoleAdmin}},
-	} {
-		e.Actor, e.Subject = string(u.ID), string(u.ID)
-		if err := t.Record(e); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func New(o Options) *Service { return &Service{o} }

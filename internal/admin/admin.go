@@ -70,7 +70,10 @@ func (s *Service) AddUser(ctx context.Context, o audit.Origin, u user.User, pass
 		if err := t.CreateUser(u, phc); err != nil {
 			return err
 		}
-		return t.Record(audit.Event{Kind: audit.UserCreated, Subject: string(u.ID)})
+		if err := t.Record(audit.Event{Kind: audit.UserCreated, Subject: string(u.ID)}); err != nil || u.Phone == "" {
+			return err
+		}
+		return giveNumber(t, u)
 	})
 	if errors.Is(err, store.ErrTaken) {
 		err = fmt.Errorf("user %s: somebody has this user name or mail address already; choose another, or see: portvakt user list", u.Username)

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -52,9 +53,12 @@ func (s *Service) planUser(ctx context.Context, spec UserSpec, now state, groups
 			plan = append(plan, step{what + ": password set", func(t *store.Tx) error { return t.SetPassword(u.ID, "", phc, "") }})
 		}
 	}
+	if !known && u.Phone != "" || known && p.Phone != u.Phone {
+		plan = append(plan, step{what + ": text-message number set", func(t *store.Tx) error { return giveNumber(t, u) }})
+	}
 	if spec.TOTP != "" && (!known || !sameToken(p.TOTP, spec.TOTP)) {
 		plan = append(plan, step{what + ": soft token set", func(t *store.Tx) error {
-			if err := t.PutTOTP(u.ID, spec.TOTP, 0); err != nil {
+			if err := t.PutFactor(store.Factor{User: u.ID, Kind: user.FactorTOTP, Secret: spec.TOTP}); err != nil {
 				return err
 			}
 			if err := t.Record(audit.Event{Kind: audit.FactorEnrolled, Subject: string(u.ID), Detail: map[string]string{"factor": "totp"}}); err != nil {
@@ -64,6 +68,30 @@ func (s *Service) planUser(ctx context.Context, spec UserSpec, now state, groups
 		}})
 	}
 	return plan, nil
+}
+
+// giveNumber makes a person's number, which an administrator vouches for, their text-message factor; without one it takes the
+// factor away. Sessions that were proved by another end.
+func giveNumber(t *store.Tx, u user.User) error {
+	was, err := t.FactorsOf(u.ID)
+	if err != nil {
+		return err
+	}
+	event := audit.Event{Kind: audit.FactorEnrolled, Subject: string(u.ID), Detail: map[string]string{"factor": string(user.FactorSMS)}}
+	if u.Phone != "" {
+		err = t.PutFactor(store.Factor{User: u.ID, Kind: user.FactorSMS, Secret: u.Phone})
+	} else {
+		event.Kind = audit.FactorRemoved
+		for _, f := range was {
+			if f.Kind == user.FactorSMS {
+				t.RemoveFactor(u.ID, f.ID)
+			}
+		}
+	}
+	if err = errors.Join(err, t.Record(event)); err != nil {
+		return err
+	}
+	return t.EndSessionsOf(u.ID, "", audit.Administrator)
 }
 
 // wantedHash gives the PHC string to store, or "" if the present one does.

@@ -11,6 +11,7 @@ type Outcome string
 const (
 	Success Outcome = "success"
 	Refused Outcome = "refused" // asked for and denied
+	Failure Outcome = "failure" // not done, by a fault of ours or of somebody we depend on
 )
 
 // Reason says why something was refused; empty for a success.
@@ -40,6 +41,10 @@ const (
 	Logout        Reason = "logout"
 	Administrator Reason = "administrator"
 	Changed       Reason = "password_changed"
+	Outage        Reason = "outage"
+	Cloned        Reason = "cloned"
+	Disowned      Reason = "disowned"
+	Lost          Reason = "lost"
 )
 
 // Origin says who asked and from where. It is known before a change begins and stands in each of its events.

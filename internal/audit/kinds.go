@@ -14,6 +14,22 @@ const (
 	SessionEnded     Kind = "session.ended"
 	FactorEnrolled   Kind = "factor.enrolled"
 	FactorRemoved    Kind = "factor.removed"
+	FactorRenamed    Kind = "factor.renamed"
+	FactorStopped    Kind = "factor.stopped"
+	FactorAllowed    Kind = "factor.allowed"
+	PasskeyCloned    Kind = "passkey.cloned"
+	RecoveryMade     Kind = "recovery.made"
+	RecoveryUsed     Kind = "recovery.used"
+	DeviceRemembered Kind = "device.remembered"
+	DeviceForgotten  Kind = "device.forgotten"
+	ChallengeMade    Kind = "challenge.made"
+	LoginDisowned    Kind = "login.disowned"
+	SMSSent          Kind = "sms.sent"
+	SMSFailed        Kind = "sms.failed"
+	SMSRefused       Kind = "sms.refused"
+	SMSAlarm         Kind = "sms.alarm"
+	MailSent         Kind = "mail.sent"
+	MailFailed       Kind = "mail.failed"
 	PasswordChanged  Kind = "password.changed"
 	AuthorizeRefused Kind = "authorize.refused"
 	CodeIssued       Kind = "code.issued"
@@ -59,6 +75,22 @@ var sentences = [...]struct {
 	{SessionEnded, "a session ended before its time"},
 	{FactorEnrolled, "a person got a new factor"},
 	{FactorRemoved, "a factor was taken away"},
+	{FactorRenamed, "a person gave a factor another name"},
+	{FactorStopped, "a factor was stopped: it proves nothing until it is allowed again"},
+	{FactorAllowed, "a stopped factor was allowed again"},
+	{PasskeyCloned, "a passkey's count did not rise: somebody may have a copy of it"},
+	{RecoveryMade, "a person got new recovery codes"},
+	{RecoveryUsed, "a recovery code was used"},
+	{DeviceRemembered, "a browser was remembered"},
+	{DeviceForgotten, "a remembered browser was forgotten"},
+	{ChallengeMade, "a person was given something to answer"},
+	{LoginDisowned, "a person said that a sign-in is not theirs"},
+	{SMSSent, "a text message went to the provider"},
+	{SMSFailed, "a text message could not be sent"},
+	{SMSRefused, "a text message was not sent, because of a limit"},
+	{SMSAlarm, "few codes of the day's text messages were used: somebody may be spending the budget"},
+	{MailSent, "a mail was sent"},
+	{MailFailed, "a mail could not be sent"},
 	{PasswordChanged, "a password was set"},
 	{AuthorizeRefused, "an application's request for a sign-in was refused"},
 	{CodeIssued, "an application got an authorization code, and with it the claims named"},

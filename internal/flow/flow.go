@@ -1,11 +1,13 @@
 // Package flow is the sign-in as a state machine. It is pure: what was proved comes in as a Verdict, the next state and
 // the events to record come out. Nothing else in Portvakt decides whether a person has signed in.
 //
-// The promise, which the fuzz test holds it to: a flow is Done only if the password was right, and, where the person has
-// a second factor or policy or the request demands one, that factor was right too, all for one and the same person.
+// The promise, which the fuzz test holds it to: a flow is Done only if a password was right or a verified passkey was, and,
+// where the person has a second factor or policy or the request demands one, that factor was right too, to the class that is
+// demanded, all for one and the same person.
 package flow
 
 import (
+	"slices"
 	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
@@ -17,11 +19,16 @@ type Step string
 
 // The steps.
 const (
-	Password Step = "password" // user name and password
-	TOTP     Step = "totp"     // a code from the soft token
-	Enrol    Step = "enrol"    // set up a soft token and prove it
-	Done     Step = "done"     // signed in; waits to be exchanged for a session
-	Dead     Step = "dead"     // too many wrong answers; begin anew
+	Password     Step = "password"      // user name and password; a passkey signs in here as well
+	TOTP         Step = "totp"          // a code from the soft token
+	SMS          Step = "sms"           // a code sent to the person's number
+	Passkey      Step = "webauthn"      // a passkey as second factor
+	Recovery     Step = "recovery"      // a recovery code
+	Enrol        Step = "enrol"         // set up a soft token and prove it
+	EnrolPasskey Step = "enrol-passkey" // set up a passkey and prove it
+	Done         Step = "done"          // signed in; waits to be exchanged for a session
+	Dead         Step = "dead"          // too many wrong answers, or ended by the person; begin anew
+	Stuck        Step = "stuck"         // what is demanded can be reached by nothing that this person may use
 )
 
 const (
@@ -40,18 +47,32 @@ type Needs struct {
 
 // Flow is one sign-in under way. Version rises with every answer; an answer to an older version changes nothing.
 type Flow struct {
-	ID       string        `json:"-"`
-	Version  int           `json:"-"`
-	Step     Step          `json:"step"`
-	Needs    Needs         `json:"needs"`
-	Client   string        `json:"client,omitempty"` // who asked; for the trail
-	Person   user.ID       `json:"person,omitempty"` // set by a right password
-	Second   bool          `json:"second,omitempty"` // a second factor is needed
-	Proved   []user.Method `json:"proved,omitempty"`
-	Failures int           `json:"failures,omitempty"`
-	Stamp    string        `json:"stamp,omitempty"` // which password was proved; see Verdict
-	Began    time.Time     `json:"began"`
-	Expires  time.Time     `json:"expires"`
+	ID       string         `json:"-"`
+	Version  int            `json:"-"`
+	Step     Step           `json:"step"`
+	Needs    Needs          `json:"needs"`
+	Client   string         `json:"client,omitempty"`  // who asked; for the trail
+	App      string         `json:"app,omitempty"`     // its name; for what is sent to the person
+	Person   user.ID        `json:"person,omitempty"`  // set by the first right proof
+	From     user.SessionID `json:"from,omitempty"`    // the session that proves more; it has to be alive at the end
+	Means    Means          `json:"means,omitzero"`    // of that person
+	Second   bool           `json:"second,omitempty"`  // a second factor is needed
+	Recover  bool           `json:"recover,omitempty"` // a factor is to be set up before anything else
+	Proved   []user.Method  `json:"proved,omitempty"`
+	Failures int            `json:"failures,omitempty"`
+	Stamp    string         `json:"stamp,omitempty"` // which password the person had at the first proof; see Verdict
+	Began    time.Time      `json:"began"`
+	Expires  time.Time      `json:"expires"`
+}
+
+// Means is what a person may prove with, and what policy demands of them. It is fixed by the first right proof.
+type Means struct {
+	Ways    []Step   `json:"ways,omitempty"`    // second factors that the person has and may use, the one to ask for first in front
+	Enrols  []Step   `json:"enrols,omitempty"`  // what may be set up: Enrol, EnrolPasskey
+	Must    bool     `json:"must,omitempty"`    // policy demands a second factor
+	Has     bool     `json:"has,omitempty"`     // the person has one, even if it may not be used now
+	Renew   bool     `json:"renew,omitempty"`   // policy allows none of Ways any more: another is to be set up
+	Minimum user.ACR `json:"minimum,omitempty"` // policy demands this class
 }
 
 // Begin gives a new flow.
@@ -59,14 +80,29 @@ func Begin(id string, n Needs, now time.Time) Flow {
 	return Flow{ID: id, Version: 1, Step: Password, Needs: n, Began: now, Expires: now.Add(Life)}
 }
 
+// BeginStepUp gives a flow for somebody who is signed in and has to prove more: it begins after what the session proved. If the
+// person has nothing that reaches further, it begins with the password: only a whole sign-in may set up a factor.
+func BeginStepUp(id string, n Needs, s user.Session, m Means, stamp string, now time.Time) Flow {
+	f := Begin(id, n, now)
+	on := f
+	on.Person, on.From, on.Means, on.Stamp, on.Second = s.User, s.ID, m, stamp, true
+	on.Proved = slices.DeleteFunc(slices.Clone(s.Proved), func(p user.Method) bool { return p == user.MethodDevice })
+	on, _ = on.advance(nil)
+	if slices.Contains(m.Ways, on.Step) && on.Step != Recovery {
+		return on
+	}
+	return f
+}
+
 // Verdict is what the check of one answer found.
 type Verdict struct {
-	Step      Step         // the step that was answered
-	Reason    audit.Reason // empty: the answer was right
-	Person    user.ID      // who answered, if known; for Password the person named by the form
-	HasFactor bool         // with a right password: the person has a second factor
-	MustHave  bool         // with a right password: policy demands a second factor of this person
-	Stamp     string       // with a right password: a mark of it, which changes with it
+	Step   Step         // the step that was answered
+	Reason audit.Reason // empty: the answer was right
+	Person user.ID      // who answered, if known; for Password the person named by the form
+	Key    user.Method  // with a right passkey: MethodSoftKey or MethodHardKey. At the step Password it took the password's place
+	Means  Means        // with the first right proof
+	Stamp  string       // with the first right proof: a mark of the person's password, which changes with it
+	Device bool         // with a right password: the browser is a remembered device of the person
 }
 
 // Next gives the state after v and the events to record with it. Events carry kind, outcome, reason, subject and detail;
@@ -85,51 +121,85 @@ func Next(f Flow, v Verdict, now time.Time) (Flow, []audit.Event) {
 	case v.Reason != "":
 		return f.fail(v, v.Reason)
 	case f.Step == Password:
-		return f.provedPassword(v)
+		return f.provedFirst(v)
 	case v.Person != f.Person:
 		return f.fail(v, audit.WrongPerson)
 	}
-	return f.provedCode(v)
+	return f.provedNext(v)
+}
+
+// Choose lets the person prove by another of their ways, or set up another kind of factor: to is one of Choices. False: it is not.
+func Choose(f Flow, to Step, now time.Time) (Flow, bool) {
+	if !slices.Contains(f.Choices(), to) || !now.Before(f.Expires) {
+		return f, false
+	}
+	f.Version++
+	f.Step = to
+	return f, true
+}
+
+// End gives the flow that the person stopped themselves: somebody else is at it.
+func End(f Flow) (Flow, bool) {
+	if f.Over() {
+		return f, false
+	}
+	f.Version++
+	f.Step = Dead
+	return f, true
 }
 
 // Over reports whether the flow takes no more answers.
-func (f Flow) Over() bool { return f.Step == Done || f.Step == Dead }
+func (f Flow) Over() bool { return f.Step == Done || f.Step == Dead || f.Step == Stuck }
 
-func (f Flow) provedPassword(v Verdict) (Flow, []audit.Event) {
+// provedFirst takes the password, or the passkey in its place.
+func (f Flow) provedFirst(v Verdict) (Flow, []audit.Event) {
 	if v.Person == "" {
 		return f.fail(v, audit.UnknownUser)
 	}
 	if f.Needs.Subject != "" && f.Needs.Subject != v.Person {
 		return f.fail(v, audit.WrongPerson)
 	}
-	f.Person, f.Stamp, f.Proved = v.Person, v.Stamp, []user.Method{user.MethodPassword}
-	f.Second = v.HasFactor || v.MustHave || !user.ACR1FA.Meets(f.Needs.ACR)
+	f.Person, f.Stamp, f.Means = v.Person, v.Stamp, v.Means
+	f.Second = v.Means.Has || len(v.Means.Ways) > 0 || v.Means.Must || !user.ACR1FA.Meets(f.demand())
+	if v.Key != "" {
+		f.Proved = []user.Method{v.Key, user.MethodPresence}
+		return f.advance([]audit.Event{proved(f, v.Key)})
+	}
+	f.Proved = []user.Method{user.MethodPassword}
 	events := []audit.Event{proved(f, user.MethodPassword)}
-	switch {
-	case !f.Second:
-		return f.done(events)
-	case v.HasFactor:
-		f.Step = TOTP
-	default:
-		f.Step = Enrol
+	if v.Device {
+		f.Proved = append(f.Proved, user.MethodDevice)
+		events = append(events, proved(f, user.MethodDevice))
 	}
-	return f, events
+	return f.advance(events)
 }
 
-func (f Flow) provedCode(v Verdict) (Flow, []audit.Event) {
+// provedNext takes a second factor.
+func (f Flow) provedNext(v Verdict) (Flow, []audit.Event) {
 	var events []audit.Event
-	if f.Step == Enrol {
+	if kind := f.Step.Enrols(); kind != "" {
 		events = append(events, audit.Event{Kind: audit.FactorEnrolled, Outcome: audit.Success, Subject: string(f.Person),
-			Detail: map[string]string{"factor": "totp"}})
+			Detail: map[string]string{"factor": string(kind)}})
+		f.Recover = false
+	} else if f.Step == Recovery || f.Means.Renew {
+		f.Recover = true
 	}
-	f.Proved = append(f.Proved[:len(f.Proved):len(f.Proved)], user.MethodOTP)
-	return f.done(append(events, proved(f, user.MethodOTP)))
-}
-
-func (f Flow) done(events []audit.Event) (Flow, []audit.Event) {
-	f.Step = Done
-	return f, append(events, audit.Event{Kind: audit.LoginSucceeded, Outcome: audit.Success, Subject: string(f.Person),
-		Detail: map[string]string{"flow": f.ID, "acr": string(user.Level(f.Proved))}})
+	var gave []user.Method
+	switch f.Step {
+	case TOTP, Enrol:
+		gave = []user.Method{user.MethodOTP}
+	case SMS:
+		gave = []user.Method{user.MethodSMS}
+	case Recovery:
+		gave = []user.Method{user.MethodRecovery}
+	case Passkey, EnrolPasskey:
+		if v.Key == "" {
+			return f.fail(v, audit.WrongCode)
+		}
+		gave = []user.Method{v.Key, user.MethodPresence}
+	}
+	f.Proved = append(f.Proved[:len(f.Proved):len(f.Proved)], gave...)
+	return f.advance(append(events, proved(f, gave[0])))
 }
 
 // fail counts a wrong answer. The step stays: neither the form nor its address tells what was wrong.

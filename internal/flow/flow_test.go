@@ -34,8 +34,21 @@ func kinds(events []audit.Event) []audit.Kind {
 
 func TestNext(t *testing.T) {
 	password := Verdict{Step: Password, Person: "a"}
-	has := Verdict{Step: Password, Person: "a", HasFactor: true}
-	must := Verdict{Step: Password, Person: "a", MustHave: true}
+	enrols := []Step{Enrol, EnrolPasskey}
+	means := func(m Means) Verdict { m.Enrols = enrols; return Verdict{Step: Password, Person: "a", Means: m} }
+	has := means(Means{Has: true, Ways: []Step{TOTP}})
+	must := means(Means{Must: true})
+	key := Verdict{Step: Password, Person: "a", Key: user.MethodSoftKey, Means: Means{Has: true, Ways: []Step{Passkey}}}
+	all := means(Means{Has: true, Ways: []Step{Passkey, TOTP, SMS, Recovery}})
+	lost := means(Means{Has: true, Ways: []Step{Recovery}})
+	touch := Verdict{Step: Passkey, Person: "a", Key: user.MethodSoftKey}
+	newKey := Verdict{Step: EnrolPasskey, Person: "a", Key: user.MethodSoftKey}
+	remembered := has
+	remembered.Device = true
+	renew := has
+	renew.Means.Renew = true
+	strict := has
+	strict.Means.Minimum = user.ACRPhR
 	wrong := Verdict{Step: Password, Person: "a", Reason: audit.WrongPassword}
 	code := Verdict{Step: TOTP, Person: "a"}
 	for name, c := range map[string]struct {
@@ -49,7 +62,7 @@ func TestNext(t *testing.T) {
 		"has a factor":           {Needs{}, []Verdict{has}, TOTP, user.ACR1FA, []audit.Kind{audit.LoginProved}},
 		"password and code":      {Needs{}, []Verdict{has, code}, Done, user.ACR2FA, []audit.Kind{audit.LoginProved, audit.LoginProved, audit.LoginSucceeded}},
 		"policy demands":         {Needs{}, []Verdict{must}, Enrol, user.ACR1FA, []audit.Kind{audit.LoginProved}},
-		"request demands":        {Needs{ACR: user.ACR2FA}, []Verdict{password}, Enrol, user.ACR1FA, []audit.Kind{audit.LoginProved}},
+		"request demands":        {Needs{ACR: user.ACR2FA}, []Verdict{means(Means{})}, Enrol, user.ACR1FA, []audit.Kind{audit.LoginProved}},
 		"enrolled":               {Needs{}, []Verdict{must, {Step: Enrol, Person: "a"}}, Done, user.ACR2FA, []audit.Kind{audit.LoginProved, audit.FactorEnrolled, audit.LoginProved, audit.LoginSucceeded}},
 		"wrong then right":       {Needs{}, []Verdict{wrong, password}, Done, user.ACR1FA, []audit.Kind{audit.LoginFailed, audit.LoginProved, audit.LoginSucceeded}},
 		"nobody":                 {Needs{}, []Verdict{{Step: Password}}, Password, user.ACRNone, []audit.Kind{audit.LoginFailed}},
@@ -61,8 +74,20 @@ func TestNext(t *testing.T) {
 		"done says itself":       {Needs{}, []Verdict{password, {Step: Done, Person: "a"}}, Done, user.ACR1FA, []audit.Kind{audit.LoginProved, audit.LoginSucceeded}},
 		"replayed code":          {Needs{}, []Verdict{has, {Step: TOTP, Person: "a", Reason: audit.Replayed}}, TOTP, user.ACR1FA, []audit.Kind{audit.LoginProved, audit.LoginFailed}},
 		"disabled":               {Needs{}, []Verdict{{Step: Password, Person: "a", Reason: audit.Disabled}}, Password, user.ACRNone, []audit.Kind{audit.LoginFailed}},
-		"a class out of reach":   {Needs{ACR: "phr"}, []Verdict{password}, Enrol, user.ACR1FA, []audit.Kind{audit.LoginProved}},
-		"a class nobody defined": {Needs{ACR: "nonsense"}, []Verdict{password}, Enrol, user.ACR1FA, []audit.Kind{audit.LoginProved}},
+		"a class out of reach":   {Needs{ACR: "phrh"}, []Verdict{password}, Stuck, user.ACR1FA, []audit.Kind{audit.LoginProved, audit.LoginFailed}},
+		"a class nobody defined": {Needs{ACR: "nonsense"}, []Verdict{must}, Stuck, user.ACR1FA, []audit.Kind{audit.LoginProved, audit.LoginFailed}},
+		"passkey alone":          {Needs{}, []Verdict{key}, Done, user.ACRPhR, []audit.Kind{audit.LoginProved, audit.LoginSucceeded}},
+		"passkey second":         {Needs{}, []Verdict{all, touch}, Done, user.ACRPhR, []audit.Kind{audit.LoginProved, audit.LoginProved, audit.LoginSucceeded}},
+		"no key in the verdict":  {Needs{}, []Verdict{all, {Step: Passkey, Person: "a"}}, Passkey, user.ACR1FA, []audit.Kind{audit.LoginProved, audit.LoginFailed}},
+		"phr with a code only":   {Needs{ACR: user.ACRPhR}, []Verdict{has, code}, EnrolPasskey, user.ACR2FA, []audit.Kind{audit.LoginProved, audit.LoginProved}},
+		"phr by policy":          {Needs{}, []Verdict{strict, code, newKey}, Done, user.ACRPhR, []audit.Kind{audit.LoginProved, audit.LoginProved, audit.FactorEnrolled, audit.LoginProved, audit.LoginSucceeded}},
+		"a code is not phr":      {Needs{ACR: user.ACRPhR}, []Verdict{all, {Step: TOTP, Person: "a"}}, Passkey, user.ACR1FA, []audit.Kind{audit.LoginProved}},
+		"remembered":             {Needs{}, []Verdict{remembered}, Done, user.ACR1FA, []audit.Kind{audit.LoginProved, audit.LoginProved, audit.LoginSucceeded}},
+		"remembered is not 2fa":  {Needs{ACR: user.ACR2FA}, []Verdict{remembered}, TOTP, user.ACR1FA, []audit.Kind{audit.LoginProved, audit.LoginProved}},
+		"recovery must enrol":    {Needs{}, []Verdict{lost, {Step: Recovery, Person: "a"}}, Enrol, user.ACR2FA, []audit.Kind{audit.LoginProved, audit.LoginProved}},
+		"recovery enrolled":      {Needs{}, []Verdict{lost, {Step: Recovery, Person: "a"}, {Step: Enrol, Person: "a"}}, Done, user.ACR2FA, []audit.Kind{audit.LoginProved, audit.LoginProved, audit.FactorEnrolled, audit.LoginProved, audit.LoginSucceeded}},
+		"allowed no more":        {Needs{}, []Verdict{renew, code}, Enrol, user.ACR2FA, []audit.Kind{audit.LoginProved, audit.LoginProved}},
+		"a stopped factor":       {Needs{}, []Verdict{means(Means{Has: true})}, Stuck, user.ACR1FA, []audit.Kind{audit.LoginProved, audit.LoginFailed}},
 	} {
 		f, events := play(c.needs, c.verdicts...)
 		if f.Step != c.step || user.Level(f.Proved) != c.acr || !slices.Equal(kinds(events), c.kinds) {
@@ -125,28 +150,92 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// FuzzNext: whatever verdicts come in whatever order, a flow is Done only with a right password, and, where the person
-// has a factor or must have one, a right code, of the same person, each of them within the life of the flow.
+func TestChoose(t *testing.T) {
+	all := Means{Has: true, Ways: []Step{Passkey, TOTP, SMS, Recovery}, Enrols: []Step{Enrol, EnrolPasskey}}
+	f, _ := play(Needs{}, Verdict{Step: Password, Person: "a", Means: all})
+	if got := f.Choices(); !slices.Equal(got, all.Ways) {
+		t.Errorf("choices %v", got)
+	}
+	on, ok := Choose(f, SMS, began)
+	if !ok || on.Step != SMS || on.Version != f.Version+1 {
+		t.Errorf("chose %+v, %v", on, ok)
+	}
+	for _, to := range []Step{Enrol, EnrolPasskey, Password, Done, Dead, "", "none"} {
+		if on, ok := Choose(f, to, began); ok {
+			t.Errorf("%q could be chosen: %+v", to, on)
+		}
+	}
+	if _, ok := Choose(f, SMS, began.Add(Life)); ok {
+		t.Error("chosen out of time")
+	}
+	f, _ = play(Needs{ACR: user.ACRPhR}, Verdict{Step: Password, Person: "a", Means: all})
+	if got := f.Choices(); !slices.Equal(got, []Step{Passkey, Recovery}) {
+		t.Errorf("where phr is demanded: %v", got)
+	}
+	f, _ = play(Needs{}, Verdict{Step: Password, Person: "a", Means: Means{Must: true, Enrols: all.Enrols}})
+	if on, ok := Choose(f, EnrolPasskey, began); !ok || on.Step != EnrolPasskey {
+		t.Errorf("what is set up cannot be chosen: %+v", on)
+	}
+	if over, ok := End(f); !ok || over.Step != Dead {
+		t.Errorf("ended: %+v", over)
+	}
+}
+
+func TestBeginStepUp(t *testing.T) {
+	s := user.Session{User: "a", Proved: []user.Method{user.MethodPassword, user.MethodOTP}}
+	all := Means{Has: true, Ways: []Step{TOTP, Passkey, Recovery}, Enrols: []Step{Enrol, EnrolPasskey}}
+	f := BeginStepUp("f", Needs{ACR: user.ACRPhR}, s, all, "stamp", began)
+	if f.Step != Passkey || f.Person != "a" || f.Stamp != "stamp" {
+		t.Errorf("with a passkey: %+v", f)
+	}
+	if f, _ = Next(f, Verdict{Step: Passkey, Person: "a", Key: user.MethodSoftKey}, began); f.Step != Done || user.Level(f.Proved) != user.ACRPhR {
+		t.Errorf("proved: %+v", f)
+	}
+	all.Ways = []Step{TOTP, Recovery}
+	if f := BeginStepUp("f", Needs{ACR: user.ACRPhR}, s, all, "", began); f.Step != Password || f.Person != "" || f.Proved != nil {
+		t.Errorf("without one: %+v", f)
+	}
+	s.Proved = []user.Method{user.MethodPassword, user.MethodDevice}
+	if f := BeginStepUp("f", Needs{ACR: user.ACR2FA}, s, all, "", began); f.Step != TOTP {
+		t.Errorf("a remembered device counted: %+v", f)
+	}
+}
+
+// FuzzNext: whatever verdicts and choices come in whatever order, a flow is Done only with a right password or passkey, and, where
+// the person has a factor or must have one, a right second, of the same person, to the class demanded, within the life of the flow.
 func FuzzNext(f *testing.F) {
-	f.Add([]byte{0x10, 0x21}, false)
-	f.Add([]byte{0x00, 0x10, 0x32, 0x21, 0x21}, true)
-	f.Fuzz(func(t *testing.T, script []byte, strict bool) {
-		n := Needs{}
-		if strict {
-			n = Needs{ACR: user.ACR2FA, Subject: "a"}
+	f.Add([]byte{0x00, 0x09}, byte(0))
+	f.Add([]byte{0x80, 0x00, 0x41, 0x09, 0x10}, byte(0x15))
+	f.Add([]byte{0x00, 0x21, 0x29}, byte(0x33))
+	steps := []Step{Password, TOTP, SMS, Passkey, Recovery, Enrol, EnrolPasskey, Done}
+	f.Fuzz(func(t *testing.T, script []byte, kind byte) {
+		n := Needs{ACR: []user.ACR{"", user.ACR2FA, user.ACRPhR, "nonsense"}[kind&3]}
+		m := Means{Must: kind&4 != 0, Has: kind&8 != 0, Minimum: []user.ACR{"", user.ACRPhR}[kind>>4&1], Enrols: []Step{Enrol, EnrolPasskey}}
+		if m.Has {
+			m.Ways = steps[1 : 2+kind>>5&3]
 		}
 		flow := Begin("f", n, began)
 		var person user.ID
-		var needSecond, second bool
+		var right []Step // answered right, in order
 		now := began
 		for _, b := range script {
-			now = now.Add(time.Duration(b&3) * time.Minute)
-			v := Verdict{
-				Step:      []Step{Password, TOTP, Enrol, Done, Dead, "", Password, TOTP}[b>>2&7],
-				Person:    []user.ID{"a", "b", "", "a"}[b>>5&3],
-				HasFactor: b&4 != 0, MustHave: b&8 != 0,
+			step, who, wrong, key := steps[b&7], []user.ID{"a", "b", "", "a"}[b>>3&3], b&0x80 != 0, b&0x20 == 0
+			if b&0x40 != 0 {
+				now = now.Add(2 * time.Minute)
+				before := flow
+				if on, ok := Choose(flow, step, now); ok {
+					if before.Over() || before.Step == Password || on.Step == Done || on.Step == Dead || on.Step == Stuck || len(on.Proved) != len(before.Proved) {
+						t.Fatalf("chose from %+v to %+v", before, on)
+					}
+					flow = on
+				}
+				continue
 			}
-			if b&0x80 != 0 {
+			v := Verdict{Step: step, Person: who, Means: m, Device: b&0x10 != 0 && !m.Has}
+			if key && (step == Passkey || step == EnrolPasskey) {
+				v.Key = user.MethodSoftKey
+			}
+			if wrong {
 				v.Reason = audit.WrongCode
 			}
 			before := flow
@@ -158,18 +247,29 @@ func FuzzNext(f *testing.F) {
 			if (events == nil) != (flow.Version == before.Version) {
 				t.Fatal("a change without an event, or an event without a change")
 			}
-			right := v.Step == before.Step && v.Reason == "" && now.Before(flow.Expires)
+			if len(flow.Proved) > len(before.Proved) {
+				if wrong || step != before.Step || before.Person != "" && who != before.Person || !now.Before(flow.Expires) {
+					t.Fatalf("%+v proved something in %+v", v, before)
+				}
+				person, right = flow.Person, append(right, step)
+			}
+			if flow.Step != Done || before.Step == Done {
+				continue
+			}
+			second := slices.ContainsFunc(right, func(s Step) bool { return s != Password }) || v.Device
+			strong := slices.Contains(right, Passkey) || slices.Contains(right, EnrolPasskey)
+			last := right[len(right)-1]
 			switch {
-			case right && v.Step == Password && flow.Person != "" && before.Person == "":
-				person, needSecond = v.Person, v.HasFactor || v.MustHave || strict
-			case right && (v.Step == TOTP || v.Step == Enrol) && v.Person == person:
-				second = true
-			}
-			if flow.Step == Done && (person == "" || flow.Person != person || needSecond && !second || strict && person != "a") {
-				t.Fatalf("done without what was needed: %+v", flow)
-			}
-			if second != slices.Contains(flow.Proved, user.MethodOTP) {
-				t.Fatalf("proved %v, second factor right: %v", flow.Proved, second)
+			case person == "" || flow.Person != person || right[0] != Password:
+				t.Fatalf("done without a first proof: %+v", flow)
+			case (m.Has || m.Must || n.ACR != "") && !second:
+				t.Fatalf("done without a second factor: %+v", flow)
+			case (n.ACR == user.ACRPhR || m.Minimum == user.ACRPhR) && !strong, n.ACR == "nonsense":
+				t.Fatalf("done below the class demanded: %+v", flow)
+			case last == Recovery:
+				t.Fatalf("done by a recovery code without setting up a factor: %+v", flow)
+			case m.Has && !slices.ContainsFunc(right, func(s Step) bool { return slices.Contains(m.Ways, s) }):
+				t.Fatalf("done without any factor that the person has: %+v", flow)
 			}
 		}
 	})

@@ -13,12 +13,14 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/flow"
+	"github.com/portvakt/portvakt/internal/notify"
 	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
@@ -38,19 +40,27 @@ const (
 	addressRate = 20  // times the password tries of policy, for one address
 )
 
-// Service conducts sign-ins. It is safe for concurrent use.
-type Service struct {
-	db     *store.DB
-	hasher *factor.Hasher
-	issuer string // the name that a soft token shows
-	key    []byte // MAC key of addresses in the names of lanes
+// Options are what a service is made of.
+type Options struct {
+	DB       *store.DB
+	Hasher   *factor.Hasher
+	Issuer   string           // the organisation's name, as a soft token shows it
+	Key      []byte           // MAC key of the addresses that tries are counted by, of known browsers, and of passkeys' challenges
+	Recovery []byte           // MAC key of recovery codes
+	Passkeys *factor.Passkeys // nil: none
+	Notify   *notify.Service  // nil: no text messages and no mail
 }
 
-// New gives the service. issuer is the organisation's name, as a soft token shows it; key is a MAC key for the addresses
-// that tries are counted by, which stand in no row in clear.
-func New(db *store.DB, hasher *factor.Hasher, issuer string, key []byte) *Service {
-	return &Service{db: db, hasher: hasher, issuer: issuer, key: key}
+// Service conducts sign-ins. It is safe for concurrent use.
+type Service struct {
+	Options
+	db     *store.DB
+	hasher *factor.Hasher
+	key    []byte
 }
+
+// New gives the service.
+func New(o Options) *Service { return &Service{Options: o, db: o.DB, hasher: o.Hasher, key: o.Key} }
 
 // Secret is 256 random bits that a browser holds, as text.
 func Secret() string { return rand.Text() + rand.Text() }
@@ -66,29 +76,70 @@ type Request struct {
 	Needs   flow.Needs
 	Browser string // secret of the browser; only it may answer
 	Client  string // who asked; for the trail
+	App     string // its name, for a text message
+	Lang    string // the page's language, likewise
 	Opaque  string // comes back with every View
+
+	Session *user.Session // who is signed in and only has to prove more; nil: a whole sign-in
+	Person  *store.Person // with Session
 }
 
 // Begin starts a sign-in and gives its id.
 func (s *Service) Begin(ctx context.Context, o audit.Origin, r Request) (string, error) {
 	now := s.db.Now()
 	f := store.Flow{Flow: flow.Begin(store.NewID(now), r.Needs, now), Browser: Hash(r.Browser), Request: r.Opaque}
-	f.Client = r.Client
+	if r.Session != nil {
+		in := store.SignIn{Flow: f}
+		if err := s.stepUp(ctx, &in, r); err != nil {
+			return "", err
+		}
+		f = in.Flow
+	}
+	f.Client, f.App = r.Client, r.App
+	var text notify.Prepared
 	err := s.db.Change(ctx, o, func(t *store.Tx) error {
 		if err := t.CreateFlow(f); err != nil {
 			return err
 		}
-		return t.Record(audit.Event{Kind: audit.FlowBegun, Client: f.Client, Detail: map[string]string{"flow": f.ID}})
+		if f.Step == flow.SMS {
+			var err error
+			if text, err = s.text(ctx, t, o, f, r.Person, r.Lang); err != nil {
+				return err
+			}
+		}
+		return t.Record(audit.Event{Kind: audit.FlowBegun, Client: f.Client, Subject: string(f.Person), Detail: map[string]string{"flow": f.ID}})
 	})
+	if err == nil && f.Step == flow.SMS {
+		s.Notify.Send(o, text)
+	}
 	return f.ID, err
+}
+
+// stepUp begins with what the session proved.
+func (s *Service) stepUp(ctx context.Context, in *store.SignIn, r Request) error {
+	var p *store.Person
+	if err := s.db.View(ctx, func(t *store.Tx) (err error) { p, err = t.PersonByID(r.Session.User); return err }); err != nil {
+		return err
+	}
+	*r.Person = *p // the session's read does not know the password, which the stamp is of
+	means, err := s.means(ctx, p)
+	if err == nil {
+		in.Flow.Flow = flow.BeginStepUp(in.Flow.ID, r.Needs, *r.Session, means, stamp(p.Password), s.db.Now())
+	}
+	return err
 }
 
 // View is what a page shows of a sign-in.
 type View struct {
-	Flow    store.Flow
-	Person  *store.Person // known once the password was right
-	Account string        // what a soft token shows under its issuer
-	Issuer  string
+	Flow      store.Flow
+	Person    *store.Person // known once the first proof was right
+	Account   string        // what a soft token shows under its issuer
+	Issuer    string
+	Ways      []flow.Step      // the other steps that may be chosen
+	Challenge *store.Challenge // at the step SMS; nil: there is none any more
+	Masked    string           // the number that it went to
+	Options   []byte           // JSON for navigator.credentials at the steps Password, Passkey and EnrolPasskey
+	Remember  time.Duration    // how long this browser may be remembered; 0: not at all
 }
 
 // Show gives the present step. ErrGone: there is none, or its time is over. ErrWrongBrowser: it is another browser's.
@@ -97,15 +148,33 @@ func (s *Service) Show(ctx context.Context, id, browser string) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	return s.view(in), nil
+	return s.view(ctx, in)
 }
 
-func (s *Service) view(in store.SignIn) View {
-	v := View{Flow: in.Flow, Issuer: s.issuer}
+func (s *Service) view(ctx context.Context, in store.SignIn) (View, error) {
+	v := View{Flow: in.Flow, Issuer: s.Issuer}
 	if in.Flow.Person != "" && in.Person != nil && in.Person.ID == in.Flow.Person {
 		v.Person, v.Account = in.Person, in.Person.Username
 	}
-	return v
+	for _, step := range in.Flow.Choices() {
+		if step != in.Flow.Step {
+			v.Ways = append(v.Ways, step)
+		}
+	}
+	rules, err := s.rules(ctx, v.Person)
+	if err != nil {
+		return v, err
+	}
+	switch in.Flow.Step {
+	case flow.SMS:
+		err = s.showText(ctx, &v)
+	case flow.Password, flow.Passkey, flow.EnrolPasskey:
+		v.Options, err = s.options(ctx, in, rules)
+	}
+	if in.Flow.Step.Enrols() == "" && in.Flow.Step != flow.Recovery && v.Person != nil {
+		v.Remember = time.Duration(rules.Factors.RememberDevice)
+	}
+	return v, err
 }
 
 // read gives a live flow of this browser, with the person named by login, or, if that is empty, the person it is about.
@@ -164,7 +233,8 @@ func (s *Service) Session(ctx context.Context, secret string) (user.Session, *st
 	}
 	rules := p.For(person.Groups)
 	session.IdleUntil = session.SeenAt.Add(time.Duration(rules.Session.Idle))
-	weak := rules.Factors.Required && !session.ACR().Meets(user.ACR2FA) // policy was tightened meanwhile
+	two := session.ACR().Meets(user.ACR2FA) || rules.Factors.RememberDevice > 0 && slices.Contains(session.Proved, user.MethodDevice)
+	weak := rules.Factors.Required && !two || !session.ACR().Meets(rules.Factors.Minimum) // policy was tightened meanwhile
 	if !session.Live(s.db.Now()) || person.Disabled() || weak {
 		return user.Session{}, nil, nil
 	}

@@ -2,20 +2,13 @@ package login
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"net/netip"
-	"strings"
 	"time"
-	"unicode/utf8"
-
-	"golang.org/x/text/unicode/norm"
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/flow"
+	"github.com/portvakt/portvakt/internal/notify"
 	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
@@ -28,8 +21,16 @@ type Answer struct {
 	Username string
 	Password string
 	Code     string
-	Current  string // secret of the session that the browser has, if any
-	Known    string // cookie of a browser in which somebody has signed in before, if any
+	Recovery string
+	Passkey  string    // response of navigator.credentials, as JSON
+	Name     string    // the person's word for a new passkey
+	Way      flow.Step // not empty: choose this step in place of answering
+	Disown   bool      // this sign-in is not the person's: end it
+	Remember bool      // remember this browser
+	Device   string    // secret of a remembered browser, if it has one
+	Current  string    // secret of the session that the browser has, if any
+	Known    string    // cookie of a browser in which somebody has signed in before, if any
+	Lang     string    // the page's language, for a text message
 }
 
 // Result is what came of an answer.
@@ -37,10 +38,12 @@ type Result struct {
 	View    View
 	Reason  audit.Reason // why the answer did not count; empty if it did
 	Wait    time.Duration
+	Passkey bool   // a passkey was the answer
 	Silent  bool   // the refusal is to read like that of a wrong password
 	Browser string // after a right password: the browser's new secret
 	Secret  string // with a finished sign-in: the browser's new session secret
 	Known   string // with a finished sign-in: the cookie that makes this browser known, unless it was
+	Device  string // with a finished sign-in: the secret that makes this browser remembered
 }
 
 // checked is an answer after the work of checking it, which holds no transaction.
@@ -48,9 +51,14 @@ type checked struct {
 	verdict flow.Verdict
 	rules   policy.Policy
 	lanes   []lane
-	phc     string // the person's password as it stands in the row when all is written
-	rehash  string // PHC string to store in place of the present one
-	step    int64  // of the soft token
+	person  *store.Person // with a passkey in the password's place: whose it is
+	phc     string        // the person's password as it stands in the row when all is written
+	rehash  string        // PHC string to store in place of the present one
+	cloned  string        // id of a passkey whose count did not rise
+	device  string        // what a remembered browser brought with a right password
+
+	consume func(*store.Tx) (bool, error) // spends the proof; false: somebody else did
+	enrol   *store.Factor                 // to be stored if the answer counts
 }
 
 // lane is a counter of tries.
@@ -73,17 +81,30 @@ func (s *Service) Submit(ctx context.Context, o audit.Origin, id string, a Answe
 	if err != nil {
 		return Result{}, err
 	}
-	if in.Flow.Step == flow.Done {
-		return Result{View: s.view(in)}, nil
-	}
-	if a.Version != in.Flow.Version {
-		return Result{View: s.view(in)}, ErrStale
+	switch {
+	case in.Flow.Step == flow.Done:
+		return s.shown(ctx, in, nil)
+	case a.Version != in.Flow.Version:
+		return s.shown(ctx, in, ErrStale)
+	case a.Disown:
+		return s.disown(ctx, o, in)
+	case a.Way != "":
+		return s.choose(ctx, o, in, a)
 	}
 	c, err := s.check(ctx, o, in, a)
 	if err != nil {
 		return Result{}, err
 	}
 	return s.commit(ctx, o, in, a, c)
+}
+
+// shown is the present step and err.
+func (s *Service) shown(ctx context.Context, in store.SignIn, err error) (Result, error) {
+	view, fault := s.view(ctx, in)
+	if fault != nil {
+		return Result{}, fault
+	}
+	return Result{View: view}, err
 }
 
 // wrongBrowser records the attempt and gives ErrWrongBrowser.
@@ -104,119 +125,29 @@ func (s *Service) check(ctx context.Context, o audit.Origin, in store.SignIn, a 
 		return checked{}, err
 	}
 	c := checked{rules: rules, verdict: flow.Verdict{Step: in.Flow.Step}}
-	if in.Flow.Step == flow.Password {
+	switch {
+	case in.Flow.Step != flow.Password:
+		err = s.checkSecond(ctx, in, a, &c)
+	case a.Passkey != "":
+		err = s.checkPasskeyAlone(ctx, o, in, a, &c)
+	default:
 		err = s.checkPassword(ctx, o, in.Person, a, &c)
-	} else {
-		err = s.checkCode(in, a, &c)
 	}
 	return c, err
-}
-
-// passwordLanes are the counters of a try at a password: of the name as it was typed, of the person behind it, and of the
-// address; in a browser that the person has signed in with before, of that browser alone.
-func (s *Service) passwordLanes(o audit.Origin, p *store.Person, a Answer, rules policy.Policy) []lane {
-	limit, window, site := rules.Lockout.Attempts, time.Duration(rules.Lockout.Window), ":password:"+s.network(o.IP, 48)
-	who := "nobody:" + user.NameKey(a.Username) // a counter of no use, at the price of a person's
-	if p != nil {
-		who = string(p.ID)
-		if name, ok := s.known(a.Known, p.ID); ok {
-			return []lane{{name: who + ":known:" + name, limit: limit, window: window}}
-		}
-	}
-	return []lane{{name: user.NameKey(a.Username) + site, limit: limit, window: window},
-		{name: who + site, limit: limit, window: window, silent: true},
-		{name: "address:" + s.network(o.IP, 64), limit: limit * addressRate, window: window, shared: true}}
-}
-
-// checkPassword costs the same for a person who does not exist, has no password or may not sign in.
-func (s *Service) checkPassword(ctx context.Context, o audit.Origin, p *store.Person, a Answer, c *checked) error {
-	phc := s.hasher.Decoy()
-	if p != nil {
-		c.verdict.Person = p.ID
-		if p.Password != "" {
-			phc = p.Password
-		}
-	}
-	c.lanes = s.passwordLanes(o, p, a, c.rules)
-	password, err := factor.Normal(a.Password)
-	if err != nil {
-		password = "" // too long or not text: wrong, at the price of any other
-	}
-	right, stale, err := s.hasher.Check(ctx, password, phc)
-	if err != nil {
-		return err
-	}
-	switch {
-	case p == nil:
-		c.verdict.Reason = audit.UnknownUser
-	case p.Password == "" || password == "" || !right:
-		c.verdict.Reason = audit.WrongPassword
-	case p.Disabled():
-		c.verdict.Reason = audit.Disabled
-	default:
-		c.verdict.HasFactor, c.verdict.MustHave = p.HasTOTP(), c.rules.Factors.Required
-		c.phc = p.Password
-		if stale {
-			c.rehash, err = s.hasher.Hash(ctx, password)
-			c.phc = c.rehash
-		}
-		c.verdict.Stamp = stamp(c.phc)
-	}
-	return err
-}
-
-// stamp marks one stored password without telling anything of it.
-func stamp(phc string) string {
-	sum := sha256.Sum256([]byte("flow stamp of " + phc))
-	return hex.EncodeToString(sum[:8])
-}
-
-// checkCode checks a code against the soft token, or against the one under enrolment.
-func (s *Service) checkCode(in store.SignIn, a Answer, c *checked) error {
-	p, uri, last := in.Person, in.Flow.Pending, int64(0)
-	if p == nil {
-		return ErrGone // the person was removed meanwhile
-	}
-	c.verdict.Person, c.phc = p.ID, p.Password
-	c.lanes = []lane{{name: string(p.ID) + ":totp", limit: codeTries, window: codeWindow},
-		{name: string(p.ID) + ":totp-row", limit: codeRow, window: 365 * 24 * time.Hour}}
-	if in.Flow.Step == flow.TOTP {
-		uri, last = p.TOTP, p.TOTPStep
-	}
-	switch {
-	case p.Disabled():
-		c.verdict.Reason = audit.Disabled
-		return nil
-	case stamp(p.Password) != in.Flow.Stamp:
-		c.verdict.Reason = audit.Changed // the password that was proved is not theirs any more
-		return nil
-	}
-	if uri == "" {
-		c.verdict.Reason = audit.WrongCode // the factor was removed meanwhile
-		return nil
-	}
-	token, err := factor.ParseTOTP(uri)
-	if err != nil {
-		return err
-	}
-	step, ok := token.Check(a.Code, s.db.Now(), 0)
-	switch {
-	case !ok:
-		c.verdict.Reason = audit.WrongCode
-	case step <= last:
-		c.verdict.Reason = audit.Replayed
-	}
-	c.step = step
-	return nil
 }
 
 // commit takes the try from its lanes, asks flow what follows and writes it. Nothing is decided before that write.
 func (s *Service) commit(ctx context.Context, o audit.Origin, in store.SignIn, a Answer, c checked) (Result, error) {
 	var out Result
+	var after store.SignIn
+	var text notify.Prepared
+	if c.person != nil {
+		in.Person = c.person
+	}
 	err := s.db.Change(ctx, o, func(t *store.Tx) error {
 		out = Result{}
 		v := c.verdict
-		if err := s.count(t, &v, c, in.Flow.Step, &out); err != nil {
+		if err := s.count(t, &v, c, &out); err != nil {
 			return err
 		}
 		next := in.Flow
@@ -227,6 +158,12 @@ func (s *Service) commit(ctx context.Context, o audit.Origin, in store.SignIn, a
 		}
 		if err := s.follow(t, in, a, c, v, &next, &out, &events); err != nil {
 			return err
+		}
+		if v.Reason == "" && next.Step == flow.SMS {
+			var err error
+			if text, err = s.text(ctx, t, o, next, in.Person, a.Lang); err != nil {
+				return err
+			}
 		}
 		if err := t.AdvanceFlow(next, in.Flow.Version); err != nil {
 			return err
@@ -244,7 +181,7 @@ func (s *Service) commit(ctx context.Context, o audit.Origin, in store.SignIn, a
 			}
 		}
 		out.Reason = v.Reason
-		out.View = s.view(store.SignIn{Flow: next, Person: in.Person})
+		after = store.SignIn{Flow: next, Person: in.Person}
 		return nil
 	})
 	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrTaken) {
@@ -257,15 +194,24 @@ func (s *Service) commit(ctx context.Context, o audit.Origin, in store.SignIn, a
 		}
 		return Result{View: view}, ErrStale
 	}
+	if err != nil {
+		return Result{}, err
+	}
+	if s.Notify != nil {
+		s.Notify.Send(o, text)
+		s.Notify.Wake()
+	}
 	if out.Reason == audit.Delayed && !out.Silent {
 		out.Wait = c.lanes[0].window
 	}
+	out.Passkey = a.Passkey != ""
+	out.View, err = s.view(ctx, after)
 	return out, err
 }
 
 // count takes one try from each lane, until one is full. Then the verdict becomes delayed, whatever it was: the answer tells
 // nothing about the proof. An office behind one address is not slowed by its own number, since right answers do not count.
-func (s *Service) count(t *store.Tx, v *flow.Verdict, c checked, step flow.Step, out *Result) error {
+func (s *Service) count(t *store.Tx, v *flow.Verdict, c checked, out *Result) error {
 	for _, l := range c.lanes {
 		ok, err := t.TakeAttempt(l.name, l.limit, l.window, !l.shared)
 		if err != nil {
@@ -279,14 +225,20 @@ func (s *Service) count(t *store.Tx, v *flow.Verdict, c checked, step flow.Step,
 	if v.Reason != "" {
 		return nil
 	}
-	if step == flow.TOTP {
-		fresh, err := t.UseTOTPStep(v.Person, c.step)
+	if c.consume != nil {
+		fresh, err := c.consume(t)
 		if err != nil {
 			return err
 		}
 		if !fresh {
 			v.Reason = audit.Replayed
 			return nil
+		}
+	}
+	if c.device != "" {
+		var err error
+		if v.Device, err = t.UseDevice(v.Person, Hash(c.device), v.Stamp, time.Duration(c.rules.Factors.RememberDevice)); err != nil {
+			return err
 		}
 	}
 	for _, l := range c.lanes {
@@ -301,6 +253,9 @@ func (s *Service) count(t *store.Tx, v *flow.Verdict, c checked, step flow.Step,
 
 // follow does what belongs to the new state: the secret to enrol, the enrolled factor, the session.
 func (s *Service) follow(t *store.Tx, in store.SignIn, a Answer, c checked, v flow.Verdict, next *store.Flow, out *Result, events *[]audit.Event) error {
+	if v.Reason == audit.Cloned {
+		return s.clone(t, in.Person, c, events)
+	}
 	if v.Reason != "" {
 		return nil
 	}
@@ -312,16 +267,26 @@ func (s *Service) follow(t *store.Tx, in store.SignIn, a Answer, c checked, v fl
 		t.MoveBrowser(Hash(a.Browser), Hash(out.Browser))
 	}
 	if next.Step == flow.Enrol && in.Flow.Step != flow.Enrol {
-		next.Pending = factor.NewTOTP().URI(s.issuer, in.Person.Username)
+		next.Pending = factor.NewTOTP().URI(s.Issuer, in.Person.Username)
 	}
-	if in.Flow.Step == flow.Enrol && next.Step == flow.Done {
-		if err := t.AddTOTP(v.Person, in.Flow.Pending, c.step); err != nil {
+	if c.enrol != nil {
+		if err := s.enrolled(t, in, c); err != nil {
 			return err
 		}
 		next.Pending = ""
 	}
+	if in.Flow.Step == flow.Recovery {
+		if err := s.recovered(t, in.Person, events); err != nil {
+			return err
+		}
+	}
 	if next.Step != flow.Done {
 		return nil
+	}
+	if a.Remember && c.rules.Factors.RememberDevice > 0 && in.Flow.Step != flow.Password {
+		if err := s.remember(t, in, c, next, out, events); err != nil {
+			return err
+		}
 	}
 	return s.open(t, a, c, next, out, events)
 }
@@ -340,6 +305,9 @@ func (s *Service) open(t *store.Tx, a Answer, c checked, next *store.Flow, out *
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
+	if next.From != "" && (err != nil || old.ID != next.From || !old.Live(t.Now())) {
+		return ErrGone // what the sign-in began with is over
+	}
 	if err == nil && old.User == session.User && old.Live(t.Now()) {
 		session.ID = old.ID
 		t.RenewSession(session, Hash(out.Secret))
@@ -354,27 +322,4 @@ func (s *Service) open(t *store.Tx, a Answer, c checked, next *store.Flow, out *
 	next.Session = session.ID
 	*events = append(*events, audit.Event{Kind: audit.SessionStarted, Subject: string(session.User), Session: string(session.ID)})
 	return t.CreateSession(session, Hash(out.Secret))
-}
-
-// network is what counts as one address: an IPv4 address, or the first bits of an IPv6 one. A guesser often has a whole
-// /48, so a person's lane counts that as one; what everybody shares counts a /64, since a /48 can be a whole operator.
-func (s *Service) network(ip string, bits int) string {
-	if addr, err := netip.ParseAddr(ip); err == nil {
-		ip = addr.Unmap().String()
-		if prefix, err := addr.WithZone("").Prefix(bits); err == nil && !addr.Unmap().Is4() {
-			ip = prefix.String()
-		}
-	}
-	m := hmac.New(sha256.New, s.key)
-	m.Write([]byte(ip))
-	return hex.EncodeToString(m.Sum(nil)[:8])
-}
-
-// plainName gives a user name in the spelling that rows have (Unicode NFC), or, for what can be nobody's name, a text
-// that is nobody's either.
-func plainName(name string) string {
-	if len(name) > 512 || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
-		return "?"
-	}
-	return norm.NFC.String(name)
 }

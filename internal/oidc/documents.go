@@ -102,7 +102,7 @@ func (p *Provider) metadata() []byte {
 		"request_uri_parameter_supported":                false,
 		"claims_parameter_supported":                     false,
 		"prompt_values_supported":                        []string{"none", "login", "select_account", "consent"},
-		"acr_values_supported":                           []string{"urn:portvakt:acr:1fa", "urn:portvakt:acr:2fa"},
+		"acr_values_supported":                           []string{"urn:portvakt:acr:1fa", "urn:portvakt:acr:2fa", "phr"},
 		"ui_locales_supported":                           []string{"sv", "en"},
 		"claims_supported": []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "sid", "acr", "amr", "name",
 			"preferred_username", "locale", "email", "email_verified", "phone_number", "phone_number_verified", "groups"},

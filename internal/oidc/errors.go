@@ -26,6 +26,8 @@ var (
 	errNotForm              = fosite.ErrInvalidRequest.WithHint("The body must be application/x-www-form-urlencoded.")
 	errTarget               = &fosite.RFC6749Error{ErrorField: "invalid_target", CodeField: http.StatusBadRequest, // RFC 8707 §2
 		DescriptionField: "Resource indicators are not supported; leave the parameters resource and audience out."}
+	errUnmet = &fosite.RFC6749Error{ErrorField: "unmet_authentication_requirements", CodeField: http.StatusBadRequest, // OpenID Connect Core Error Code unmet_authentication_requirements 1.0 §2
+		DescriptionField: "No value of the essential acr claim can be reached here; see acr_values_supported."}
 	errLongScope = fosite.ErrInvalidScope.WithHint("The scope is longer than 1024 bytes.")
 	errTooLarge  = fosite.ErrInvalidRequest.WithHint("The body is too large or not well formed.")
 )
@@ -55,7 +57,7 @@ func publicError(err error) string {
 	switch code := e.ErrorField; code {
 	case "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
 		"access_denied", "unsupported_response_type", "login_required", "interaction_required", "consent_required",
-		"account_selection_required", "invalid_target", "request_not_supported", "request_uri_not_supported", "registration_not_supported",
+		"account_selection_required", "unmet_authentication_requirements", "invalid_target", "request_not_supported", "request_uri_not_supported", "registration_not_supported",
 		"temporarily_unavailable", "server_error":
 		return code
 	case "scope_not_granted":

@@ -214,7 +214,8 @@ func TestStrength(t *testing.T) {
 		t.Fatalf("a password alone got %d", p.Status)
 	}
 	s.clock.Add(time.Second)
-	for _, q := range []url.Values{with("conf"), with("rsa", "acr_values", "urn:portvakt:acr:2fa"), with("rsa", "acr_values", "phr urn:portvakt:acr:2fa urn:portvakt:acr:1fa")} {
+	for _, q := range []url.Values{with("conf"), with("rsa", "acr_values", "urn:portvakt:acr:2fa"), with("rsa", "acr_values", "phrh urn:portvakt:acr:2fa urn:portvakt:acr:1fa"),
+		with("rsa", "acr_values", "phr"), with("rsa", "claims", `{"id_token":{"acr":{"essential":true,"values":["phrh","phr"]}}}`)} {
 		if p := b.Get("/authorize?" + q.Encode()); !strings.HasPrefix(p.Location, s.URL+"/login/") {
 			t.Errorf("AZ-08: %v with one factor got %s", q, p.Location)
 		}
@@ -223,9 +224,20 @@ func TestStrength(t *testing.T) {
 			t.Errorf("AZ-05: %v with one factor and none got %v", q, got)
 		}
 	}
-	id := claims(t, words(t, s.post(t, "/token", "rsa", codeForm(sent(t, b.Get("/authorize?"+with("rsa", "acr_values", "phr").Encode())).Get("code"))))["id_token"])
+	id := claims(t, words(t, s.post(t, "/token", "rsa", codeForm(sent(t, b.Get("/authorize?"+with("rsa", "acr_values", "phrh other").Encode())).Get("code"))))["id_token"])
 	if id["acr"] != "urn:portvakt:acr:1fa" {
 		t.Errorf("AZ-08: the ID token of one factor says %v", id["acr"])
+	}
+	for claims, want := range map[string]string{`{"id_token":{"acr":{"essential":true,"value":"phrh"}}}`: "unmet_authentication_requirements",
+		`{"id_token":{"acr":{"essential":true,"values":["loa9"]}}}`: "unmet_authentication_requirements", `{"id_token":`: "invalid_request", `[]`: "invalid_request"} {
+		if got := sent(t, b.Get("/authorize?"+with("rsa", "claims", claims).Encode())); got.Get("error") != want {
+			t.Errorf("AZ-08: claims %s got %v, want %s", claims, got, want)
+		}
+	}
+	for _, claims := range []string{`{"id_token":{"acr":{"essential":true}}}`, `{"id_token":{"acr":null}}`, `{"userinfo":{"acr":{"essential":true,"value":"phrh"}}}`, `{"id_token":{"acr":{"value":"phrh"}}}`} {
+		if got := sent(t, b.Get("/authorize?"+with("rsa", "claims", claims).Encode())); got.Get("code") == "" {
+			t.Errorf("AZ-08: claims %s got %v", claims, got)
+		}
 	}
 }
 

@@ -2,12 +2,14 @@ package oidc
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/ory/fosite"
 
+	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/user"
 )
 
@@ -123,19 +125,65 @@ func (a *asked) parseNeeds() error {
 		}
 		a.needs.Subject = h.Subject
 	}
-	a.needs.ACR = user.ACR(a.client.MinimumACR).Stronger(a.wantedACR())
-	return nil
+	wanted, err := a.wantedACR()
+	a.needs.ACR = user.ACR(a.client.MinimumACR).Stronger(wanted)
+	return err
 }
 
-// wantedACR is the first of acr_values that this version can reach. They are wishes (OpenID Connect Core §3.1.2.1): one
-// that cannot be met is passed over, and the ID token says what was.
-func (a *asked) wantedACR() user.ACR {
-	for _, v := range strings.Fields(a.query.Get("acr_values")) {
-		if acr := user.ACR(v); acr.Known() && user.ACR2FA.Meets(acr) {
+// wantedACR is the class that the request asks for. Those of acr_values are wishes (OpenID Connect Core §3.1.2.1): one that cannot
+// be reached is passed over, and the ID token says what was. An essential acr claim (§5.5.1.1) has to be reached.
+func (a *asked) wantedACR() (user.ACR, error) {
+	claim, err := a.acrClaim()
+	if err != nil {
+		return user.ACRNone, err
+	}
+	wanted := reachable(strings.Fields(a.query.Get("acr_values")))
+	if claim == nil {
+		return wanted, nil
+	}
+	values := claim.Values
+	if claim.Value != "" {
+		values = append(values, claim.Value)
+	}
+	asked := reachable(values)
+	if claim.Essential && asked == user.ACRNone && len(values) > 0 {
+		a.reason = audit.Policy
+		return wanted, errUnmet
+	}
+	return wanted.Stronger(asked), nil
+}
+
+// reachable is the first of values that a person can come to here.
+func reachable(values []string) user.ACR {
+	for _, v := range values {
+		if acr := user.ACR(v); acr.Known() && user.ACRPhR.Meets(acr) {
 			return acr
 		}
 	}
 	return user.ACRNone
+}
+
+// acrRequest is how one claim is asked for (OpenID Connect Core §5.5.1).
+type acrRequest struct {
+	Essential bool     `json:"essential"`
+	Value     string   `json:"value"`
+	Values    []string `json:"values"`
+}
+
+// acrClaim reads what the claims parameter says of acr in the ID token; nil: nothing.
+func (a *asked) acrClaim() (*acrRequest, error) {
+	if !a.query.Has("claims") {
+		return nil, nil
+	}
+	var claims struct {
+		IDToken struct {
+			ACR *acrRequest `json:"acr"`
+		} `json:"id_token"`
+	}
+	if err := json.Unmarshal([]byte(a.query.Get("claims")), &claims); err != nil {
+		return nil, fosite.ErrInvalidRequest.WithHint("The parameter claims is not a JSON object as OpenID Connect Core §5.5 has it.")
+	}
+	return claims.IDToken.ACR, nil
 }
 
 // dedupe splits a scope parameter into its words, each once.

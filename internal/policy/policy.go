@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/portvakt/portvakt/internal/user"
 )
 
 // ErrInvalid is what errors.Is finds in every error of Validate.
@@ -23,6 +25,7 @@ type Policy struct {
 	Lockout  Lockout  `json:"lockout" yaml:"lockout"`
 	Session  Session  `json:"session" yaml:"session"`
 	Factors  Factors  `json:"factors" yaml:"factors"`
+	SMS      SMS      `json:"sms" yaml:"sms"`
 }
 
 // Password rules are counted in characters, not bytes (NIST SP 800-63B-4 §3.1.1.2).
@@ -57,24 +60,14 @@ type SessionRule struct {
 	Absolute Duration `json:"absolute,omitempty" yaml:"absolute,omitempty"`
 }
 
-// Factors says whether a second factor is required. Who has one is asked for it either way.
-type Factors struct {
-	Required bool                  `json:"required" yaml:"required"`
-	Groups   map[string]FactorRule `json:"groups,omitempty" yaml:"groups,omitempty"`
-}
-
-// FactorRule tightens Factors for one group; false means that the group says nothing.
-type FactorRule struct {
-	Required bool `json:"required" yaml:"required"`
-}
-
 // Default is what holds where nobody has set anything.
 func Default() Policy {
 	return Policy{
 		Password: Password{MinLength: 12, MaxLength: 256},
 		Lockout:  Lockout{Attempts: 5, Window: Duration(15 * time.Minute)},
 		Session:  Session{Idle: Duration(8 * time.Hour), Absolute: Duration(12 * time.Hour)},
-		Factors:  Factors{Required: true},
+		Factors:  Factors{Required: true, Allowed: []user.FactorKind{user.FactorTOTP, user.FactorSMS, user.FactorPasskey}},
+		SMS:      SMS{Countries: []string{"SE"}, PerNumberDay: 10, PerPersonDay: 20, PerAddressDay: 50, PerPrefixDay: 200, PerDay: 1000, AlarmBelow: 30},
 	}
 }
 
@@ -89,7 +82,7 @@ func (p Policy) For(groups []string) Policy {
 		s := p.Session.Groups[g]
 		out.Session.Idle = shorter(out.Session.Idle, s.Idle)
 		out.Session.Absolute = shorter(out.Session.Absolute, s.Absolute)
-		out.Factors.Required = out.Factors.Required || p.Factors.Groups[g].Required
+		out.Factors.tighten(p.Factors.Groups[g])
 	}
 	out.Session.Idle = min(out.Session.Idle, out.Session.Absolute)
 	return out
@@ -127,9 +120,8 @@ func (p Policy) Validate() error {
 			f.span("session.groups."+g+".absolute", r.Absolute, 30*day)
 		}
 	}
-	for g := range p.Factors.Groups {
-		f.group("factors", g)
-	}
+	p.Factors.validate(&f)
+	p.SMS.validate(&f)
 	return f.join()
 }
 

@@ -9,12 +9,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/portvakt/portvakt/internal/user"
 )
 
 func TestDefault(t *testing.T) {
 	b, err := json.Marshal(Default())
 	want := `{"password":{"min_length":12,"max_length":256},"lockout":{"attempts":5,"window":"15m"},` +
-		`"session":{"idle":"8h","absolute":"12h"},"factors":{"required":true}}`
+		`"session":{"idle":"8h","absolute":"12h"},"factors":{"required":true,"allowed":["totp","sms","webauthn"]},` +
+		`"sms":{"countries":["SE"],"per_number_day":10,"per_person_day":20,"per_address_day":50,"per_prefix_day":200,"per_day":1000,"alarm_below":30}}`
 	if err != nil || string(b) != want {
 		t.Errorf("got %s, %v; want %s", b, err, want)
 	}
@@ -60,6 +63,22 @@ func TestValidate(t *testing.T) {
 		{func(p *Policy) { p.Session.Groups = map[string]SessionRule{"": {}} }, `session.groups "": `},
 		{func(p *Policy) { p.Factors.Groups = map[string]FactorRule{"": {}} }, `factors.groups "": `},
 		{func(p *Policy) { p.Factors.Required = false }, ""},
+		{func(p *Policy) { p.Factors.Allowed = nil }, "factors.allowed: is empty"},
+		{func(p *Policy) { p.Factors.Allowed = []user.FactorKind{"recovery"} }, `factors.allowed "recovery": `},
+		{func(p *Policy) { p.Factors.Minimum = user.ACRPhR }, ""},
+		{func(p *Policy) { p.Factors.Minimum = "loa3" }, `factors.minimum "loa3": is no class`},
+		{func(p *Policy) { p.Factors.Minimum = user.ACRPhRH }, "factors.minimum phrh: nobody"},
+		{func(p *Policy) {
+			p.Factors.Minimum, p.Factors.Allowed = user.ACRPhR, []user.FactorKind{user.FactorTOTP}
+		}, "factors.minimum phr: nobody"},
+		{func(p *Policy) { p.Factors.Groups = map[string]FactorRule{"admins": {Minimum: "x"}} }, `factors.groups.admins.minimum "x": `},
+		{func(p *Policy) { p.Factors.RememberDevice = 91 * day }, "factors.remember_device 91d: "},
+		{func(p *Policy) { p.Factors.AAGUIDs = []string{"2fc0579f-8113-47ea-b116-bb5a8db9202a"} }, "factors.passkey_aaguids: "},
+		{func(p *Policy) { p.Factors.Attestation, p.Factors.AAGUIDs = true, []string{"x"} }, `factors.passkey_aaguids "x": `},
+		{func(p *Policy) { p.SMS.Countries = []string{"se"} }, `sms.countries "se": `},
+		{func(p *Policy) { p.SMS.Countries = nil }, ""}, // no messages at all
+		{func(p *Policy) { p.SMS.PerDay = 0 }, "sms.per_day 0: "},
+		{func(p *Policy) { p.SMS.AlarmBelow = 101 }, "sms.alarm_below 101: "},
 	} {
 		p := Default()
 		tt.change(&p)
@@ -96,7 +115,8 @@ func TestFor(t *testing.T) {
 		{[]string{"kiosk"}, 12, Duration(time.Minute), Duration(time.Minute), false}, // idle is cut to absolute
 	} {
 		want := Policy{Password: Password{MinLength: tt.length, MaxLength: 256}, Lockout: p.Lockout,
-			Session: Session{Idle: tt.idle, Absolute: tt.absolute}, Factors: Factors{Required: tt.required}}
+			Session: Session{Idle: tt.idle, Absolute: tt.absolute}, Factors: p.Factors, SMS: p.SMS}
+		want.Factors.Required, want.Factors.Groups = tt.required, nil
 		if got := p.For(tt.groups); !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: got %+v, want %+v", tt.groups, got, want)
 		}
@@ -137,7 +157,7 @@ func TestForProperties(t *testing.T) {
 func noLooser(a, b Policy) bool {
 	return a.Password.MinLength >= b.Password.MinLength && a.Password.MaxLength <= b.Password.MaxLength &&
 		a.Lockout == b.Lockout && a.Session.Idle <= b.Session.Idle && a.Session.Absolute <= b.Session.Absolute &&
-		(a.Factors.Required || !b.Factors.Required)
+		(a.Factors.Required || !b.Factors.Required) && a.Factors.Minimum.Meets(b.Factors.Minimum) && a.Factors.RememberDevice <= b.Factors.RememberDevice
 }
 
 // draw makes a valid policy with rules for some of five groups, and the names of the groups in some order.
@@ -149,7 +169,9 @@ func draw(r *rand.Rand) (Policy, []string) {
 	p.Password = Password{MinLength: 8 + r.IntN(20), MaxLength: 64 + r.IntN(100), Groups: map[string]PasswordRule{}}
 	p.Session.Absolute, p.Session.Groups = span(30*day), map[string]SessionRule{}
 	p.Session.Idle = span(p.Session.Absolute)
-	p.Factors = Factors{Required: r.IntN(2) == 0, Groups: map[string]FactorRule{}}
+	classes := []user.ACR{user.ACRNone, user.ACR1FA, user.ACR2FA, user.ACRPhR}
+	p.Factors.Required, p.Factors.Minimum, p.Factors.Groups = r.IntN(2) == 0, classes[r.IntN(4)], map[string]FactorRule{}
+	p.Factors.RememberDevice = []Duration{0, span(90 * day)}[r.IntN(2)]
 	var names []string
 	for _, i := range r.Perm(5) {
 		g := string(rune('a' + i))
@@ -161,7 +183,7 @@ func draw(r *rand.Rand) (Policy, []string) {
 			p.Session.Groups[g] = SessionRule{Idle: []Duration{0, span(30 * day)}[r.IntN(2)], Absolute: []Duration{0, span(30 * day)}[r.IntN(2)]}
 		}
 		if r.IntN(2) == 0 {
-			p.Factors.Groups[g] = FactorRule{Required: r.IntN(2) == 0}
+			p.Factors.Groups[g] = FactorRule{Required: r.IntN(2) == 0, Minimum: classes[r.IntN(4)], NoRememberDevice: r.IntN(2) == 0}
 		}
 	}
 	return p, names
@@ -170,7 +192,7 @@ func draw(r *rand.Rand) (Policy, []string) {
 // TestTags pins that JSON and YAML use the same names.
 func TestTags(t *testing.T) {
 	for _, typ := range []reflect.Type{reflect.TypeFor[Policy](), reflect.TypeFor[Password](), reflect.TypeFor[PasswordRule](),
-		reflect.TypeFor[Lockout](), reflect.TypeFor[Session](), reflect.TypeFor[SessionRule](), reflect.TypeFor[Factors](), reflect.TypeFor[FactorRule]()} {
+		reflect.TypeFor[Lockout](), reflect.TypeFor[Session](), reflect.TypeFor[SessionRule](), reflect.TypeFor[Factors](), reflect.TypeFor[FactorRule](), reflect.TypeFor[SMS]()} {
 		for f := range typ.Fields() {
 			if j, y := f.Tag.Get("json"), f.Tag.Get("yaml"); j == "" || j != y || j != strings.ToLower(j) {
 				t.Errorf("%s.%s: json %q, yaml %q", typ.Name(), f.Name, j, y)

@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/portvakt/portvakt/internal/account"
 	"github.com/portvakt/portvakt/internal/client"
@@ -15,34 +14,6 @@ import (
 
 func (s *Server) root(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/account", http.StatusSeeOther)
-}
-
-// home is a person's own page; who is not signed in is asked to.
-func (s *Server) home(w http.ResponseWriter, r *http.Request) {
-	session, person, err := s.visitor(r)
-	if err == nil && person != nil {
-		err = s.Login.Touch(r.Context(), session)
-	}
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	if person == nil {
-		s.begin(w, r, flow.Needs{}, errand{Return: "/account"})
-		return
-	}
-	page := homePage{page: s.page(w, r, person.Locale), Name: person.Name, Username: person.Username, Email: person.Email,
-		SignOutAction: oidc.PathLogout}
-	page.Since = session.AuthTime.In(time.Local).Format("2006-01-02 15:04")
-	for _, m := range session.Proved {
-		switch m {
-		case user.MethodPassword:
-			page.Methods = append(page.Methods, "method.password")
-		case user.MethodOTP:
-			page.Methods = append(page.Methods, "method.totp")
-		}
-	}
-	s.pages.render(w, http.StatusOK, "home", page)
 }
 
 // showLogout answers a logout request (OpenID Connect RP-Initiated Logout 1.0 §2): a good hint for the session at hand

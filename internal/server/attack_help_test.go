@@ -271,3 +271,5 @@ func ok(t testing.TB, err error) {
 }
 
 var background = context.Background()
+
+var recoveryCode = regexp.MustCompile(`\b[2-9A-HJ-NP-TV-Z]{5}-[2-9A-HJ-NP-TV-Z]{5}\b`)

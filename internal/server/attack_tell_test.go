@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	nonce    = regexp.MustCompile(`[A-Z2-7]{16,52}|[A-Za-z0-9_-]{43}|[0-9A-V]{26}`)
+	nonce    = regexp.MustCompile(`[A-Za-z0-9_-]{54}|[A-Z2-7]{16,52}|[A-Za-z0-9_-]{43}|[0-9A-V]{26}`)
 	passives = []string{"X-Request-Id", "Date", "Set-Cookie", "Content-Length"}
 )
 

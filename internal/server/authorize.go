@@ -25,6 +25,9 @@ type errand struct {
 	Hint    string `json:"h,omitempty"` // login_hint
 	Locales string `json:"l,omitempty"` // ui_locales
 	Again   bool   `json:"a,omitempty"` // the person is signed in and must prove it anew
+
+	Session *user.Session `json:"-"` // who is signed in and has to prove more, and
+	Person  *store.Person `json:"-"`
 }
 
 func readErrand(text string) errand {
@@ -110,6 +113,9 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, query url.Valu
 				e.Hint = v.Person.Username
 			}
 		}
+		if v.Person != nil && flow.Decide(out.SignIn.Needs, &v.Session, s.DB.Now()) == flow.StepUp {
+			e.Session, e.Person = &v.Session, v.Person
+		}
 		s.begin(w, r, out.SignIn.Needs, e)
 	case out.Response.FormPost:
 		s.formPost(w, r, out.Response)
@@ -147,7 +153,8 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, needs flow.Needs,
 		s.fail(w, r, err)
 		return
 	}
-	id, err := s.Login.Begin(r.Context(), s.origin(w, r), login.Request{Needs: needs, Browser: s.browser(w, r), Client: e.ID, Opaque: string(opaque)})
+	id, err := s.Login.Begin(r.Context(), s.origin(w, r), login.Request{Needs: needs, Browser: s.browser(w, r), Client: e.ID, Opaque: string(opaque),
+		Session: e.Session, Person: e.Person, App: e.Client, Lang: s.page(w, r, e.Locales).Lang})
 	if err != nil {
 		s.fail(w, r, err)
 		return

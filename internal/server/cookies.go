@@ -17,15 +17,16 @@ type cookieNames struct {
 	session string // secret of the session
 	browser string // secret that ties a sign-in and its forms to this browser
 	lang    string // language chosen by hand
+	device  string // secret of a remembered browser
 	known   string // says that somebody signed in here before
 	secure  bool
 }
 
 func namesFor(issuer *url.URL) cookieNames {
 	if issuer.Scheme == "https" {
-		return cookieNames{"__Host-portvakt", "__Host-portvakt-browser", "__Host-portvakt-lang", "__Host-portvakt-known", true}
+		return cookieNames{"__Host-portvakt", "__Host-portvakt-browser", "__Host-portvakt-lang", "__Host-portvakt-device", "__Host-portvakt-known", true}
 	}
-	return cookieNames{"portvakt", "portvakt-browser", "portvakt-lang", "portvakt-known", false}
+	return cookieNames{"portvakt", "portvakt-browser", "portvakt-lang", "portvakt-device", "portvakt-known", false}
 }
 
 // cookie reads one; a browser may send several of one name, the first counts.
@@ -43,6 +44,9 @@ func (s *Server) keep(w http.ResponseWriter, name, value string) { s.keepFor(w, 
 
 // knownLife is how long a browser stays known.
 const knownLife = 180 * 24 * time.Hour
+
+// deviceLife bounds the cookie of a remembered browser; policy says how long it counts.
+const deviceLife = 90 * 24 * time.Hour
 
 // keepFor is keep for a cookie that outlives the browser's closing.
 func (s *Server) keepFor(w http.ResponseWriter, name, value string, life time.Duration) {

@@ -2,8 +2,10 @@ package server
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
@@ -41,8 +43,13 @@ func (s *Server) submitLogin(w http.ResponseWriter, r *http.Request) {
 	}
 	result, err := s.Login.Submit(r.Context(), s.origin(w, r), r.PathValue("id"), login.Answer{
 		Browser: cookie(r, s.names.browser), Version: version, Username: r.PostForm.Get("username"), Password: r.PostForm.Get("password"),
-		Code: r.PostForm.Get("code"), Current: cookie(r, s.names.session), Known: cookie(r, s.names.known)})
+		Code: r.PostForm.Get("code"), Recovery: r.PostForm.Get("recovery"), Passkey: r.PostForm.Get("passkey"), Name: r.PostForm.Get("name"),
+		Way: way(r), Disown: r.PostForm.Get("action") == "disown", Remember: r.PostForm.Get("remember") != "",
+		Current: cookie(r, s.names.session), Known: cookie(r, s.names.known), Device: cookie(r, s.names.device),
+		Lang: s.page(w, r, "").Lang})
 	switch {
+	case result.Reason == audit.Disowned:
+		s.problem(w, r, http.StatusOK, "disowned", "")
 	case errors.Is(err, login.ErrStale):
 		s.step(w, r, result, "alert.version")
 	case err != nil:
@@ -59,6 +66,9 @@ func (s *Server) submitLogin(w http.ResponseWriter, r *http.Request) {
 		if result.Known != "" {
 			s.keepFor(w, s.names.known, result.Known, knownLife)
 		}
+		if result.Device != "" {
+			s.keepFor(w, s.names.device, result.Device, deviceLife)
+		}
 		w.Header().Set("Cache-Control", "no-store")
 		http.Redirect(w, r, onward(result.View), http.StatusSeeOther)
 	}
@@ -69,7 +79,11 @@ func onward(v login.View) string {
 	if v.Flow.Step != flow.Done {
 		return "/login/" + v.Flow.ID
 	}
-	if e := readErrand(v.Flow.Request); e.Query == "" {
+	switch e := readErrand(v.Flow.Request); {
+	case e.Query != "":
+	case strings.HasPrefix(e.Return, "/account"):
+		return e.Return
+	default:
 		return "/account"
 	}
 	return oidc.PathAuthorize + "?flow=" + v.Flow.ID
@@ -83,10 +97,27 @@ func alertFor(r login.Result) string {
 		return "alert.delayed"
 	case r.Reason == audit.Replayed:
 		return "alert.code_used"
-	case r.View.Flow.Step == flow.Password:
+	}
+	switch r.View.Flow.Step {
+	case flow.Password:
+		if r.Passkey {
+			return "alert.passkey"
+		}
 		return "alert.credentials"
+	case flow.Passkey, flow.EnrolPasskey:
+		return "alert.passkey"
+	case flow.Recovery:
+		return "alert.recovery"
 	}
 	return "alert.code"
+}
+
+// way is the step that a button asked for: another way of proving, or the same text message once more.
+func way(r *http.Request) flow.Step {
+	if r.PostForm.Get("action") == "resend" {
+		return flow.SMS
+	}
+	return flow.Step(r.PostForm.Get("way"))
 }
 
 // step shows the present step of a sign-in.
@@ -104,6 +135,10 @@ func (s *Server) step(w http.ResponseWriter, r *http.Request, result login.Resul
 	if alert == "alert.delayed" {
 		args = []any{"minutes", int((result.Wait + time.Minute - 1) / time.Minute)}
 	}
+	base := second{Action: action, Version: v.Flow.Version, App: e.Client, Alert: alert, AlertArgs: args, Remember: int(v.Remember / (24 * time.Hour))}
+	for _, step := range v.Ways {
+		base.Ways = append(base.Ways, wayWord(step))
+	}
 	switch v.Flow.Step {
 	case flow.Password:
 		name := r.PostForm.Get("username")
@@ -111,16 +146,54 @@ func (s *Server) step(w http.ResponseWriter, r *http.Request, result login.Resul
 			name = e.Hint
 		}
 		s.pages.render(w, http.StatusOK, "signin", signinPage{page: page, Action: action, Version: v.Flow.Version, App: e.Client,
-			Username: name, Alert: alert, AlertArgs: args, Again: e.Again})
+			Username: name, Alert: alert, AlertArgs: args, Again: e.Again, Passkey: string(v.Options)})
 	case flow.TOTP:
-		s.pages.render(w, http.StatusOK, "code", codePage{page: page, Action: action, Version: v.Flow.Version, App: e.Client, Alert: alert, AlertArgs: args})
+		s.pages.render(w, http.StatusOK, "code", codePage{page, base})
+	case flow.SMS:
+		s.pages.render(w, http.StatusOK, "sms", textPage(page, base, v))
+	case flow.Passkey:
+		s.pages.render(w, http.StatusOK, "passkey", passkeyPage{page, base, string(v.Options)})
+	case flow.Recovery:
+		s.pages.render(w, http.StatusOK, "recovery", recoveryPage{page, base})
 	case flow.Enrol:
-		s.enrolment(w, r, v, enrolPage{page: page, Action: action, Version: v.Flow.Version, App: e.Client, Alert: alert, AlertArgs: args})
+		s.enrolment(w, r, v, enrolPage{page: page, Action: action, Version: v.Flow.Version, App: e.Client, Alert: alert, AlertArgs: args, Ways: base.Ways})
+	case flow.EnrolPasskey:
+		s.pages.render(w, http.StatusOK, "enrolpasskey", enrolPasskeyPage{page: page, second: base, Options: string(v.Options)})
 	case flow.Done:
 		http.Redirect(w, r, onward(v), http.StatusSeeOther)
+	case flow.Stuck:
+		s.problem(w, r, http.StatusForbidden, "stuck", "")
 	default:
 		s.problem(w, r, http.StatusTooManyRequests, "too_many", "")
 	}
+}
+
+// wayWord is a step as the value of a button: the kind of factor.
+func wayWord(step flow.Step) string {
+	if kind := step.Enrols(); kind != "" {
+		return string(kind)
+	}
+	return string(step)
+}
+
+func textPage(page page, base second, v login.View) smsPage {
+	out := smsPage{page: page, second: base, State: store.Failed, StatusURL: base.Action + "/text"}
+	if v.Challenge != nil {
+		out.Number, out.Mark, out.State = v.Masked, v.Challenge.Mark, v.Challenge.State
+	}
+	return out
+}
+
+// textState tells the page of a text message what became of it.
+func (s *Server) textState(w http.ResponseWriter, r *http.Request) {
+	state, err := s.Login.TextState(r.Context(), r.PathValue("id"), cookie(r, s.names.browser))
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = io.WriteString(w, `{"state":"`+state+`"}`)
 }
 
 func (s *Server) enrolment(w http.ResponseWriter, r *http.Request, v login.View, page enrolPage) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/portvakt/portvakt/internal/words"
 	"github.com/portvakt/portvakt/web"
 )
 
@@ -18,10 +19,10 @@ import (
 // The templates are parsed one single time: a page brings its own language along (see page.T).
 type pages struct {
 	set     *template.Template
-	words   map[string]words  // by language
-	files   map[string]*asset // by URL path
-	urls    map[string]string // file name to URL path
-	buffers sync.Pool         // of *bytes.Buffer
+	words   map[string]words.Texts // by language
+	files   map[string]*asset      // by URL path
+	urls    map[string]string      // file name to URL path
+	buffers sync.Pool              // of *bytes.Buffer
 }
 
 // newPages parses every template and text and hashes every static file. It fails only on a fault in what is embedded.
@@ -29,7 +30,7 @@ func newPages() (*pages, error) {
 	p := &pages{set: template.New("")}
 	p.buffers.New = func() any { return new(bytes.Buffer) }
 	var err error
-	if p.words, err = loadWords(web.FS); err != nil {
+	if p.words, err = words.Load(web.FS); err != nil {
 		return nil, err
 	}
 	if p.files, p.urls, err = loadAssets(web.FS); err != nil {

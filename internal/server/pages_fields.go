@@ -62,8 +62,12 @@ func blames(alert, field, value string) bool {
 	switch alert {
 	case "alert.credentials":
 		return field == "username" || field == "password"
-	case "alert.code", "alert.code_used":
+	case "alert.code", "alert.code_used", "alert.code_sms", "alert.code_sms_used":
 		return field == "code"
+	case "alert.recovery":
+		return field == "recovery"
+	case "alert.number", "alert.number_country":
+		return field == "phone"
 	case "alert.short", "alert.long", "alert.not_text":
 		return field == "password"
 	case "alert.mismatch":

@@ -111,7 +111,7 @@ func TestFields(t *testing.T) {
 		want string
 	}{
 		{shown{"signin", signinPage{page: b, Action: "/x", Version: 7}}, "form_token= version= username=username password=current-password"},
-		{shown{"code", codePage{page: b, Action: "/x", Version: 7}}, "form_token= version= code=one-time-code"},
+		{shown{"code", codePage{page: b, second: second{Action: "/x", Version: 7}}}, "form_token= version= code=one-time-code"},
 		{shown{"enrol", enrolPage{page: b, Action: "/x", URI: "otpauth://totp/x"}}, "form_token= version= code=one-time-code"},
 		{shown{"password", passwordPage{page: b, Action: "/x", Kind: "setup"}}, "form_token= username=username name=name email=email password=new-password repeat=new-password"},
 		{shown{"password", passwordPage{page: b, Action: "/x", Kind: "reset"}}, "form_token= username=username password=new-password repeat=new-password"},
@@ -125,7 +125,7 @@ func TestFields(t *testing.T) {
 			t.Errorf("%s: %s", c.s.name, got)
 		}
 	}
-	_, doc := show(t, p, shown{"code", codePage{page: b, Action: "/x"}})
+	_, doc := show(t, p, shown{"code", codePage{page: b, second: second{Action: "/x"}}})
 	if get(elements(doc, "form")[0], "data-factor") != "totp" {
 		t.Error("the code's form does not say which factor it is")
 	}
@@ -153,7 +153,7 @@ func TestFocusAndFault(t *testing.T) {
 		{shown{"signin", signinPage{page: b, Username: "anna", Alert: "alert.credentials"}}, "password", "username password"},
 		{shown{"signin", signinPage{page: b, Username: "anna", Alert: "alert.missing"}}, "password", "password"},
 		{shown{"signin", signinPage{page: b, Username: "anna", Alert: "alert.version"}}, "password", ""},
-		{shown{"code", codePage{page: b, Alert: "alert.code"}}, "code", "code"},
+		{shown{"code", codePage{page: b, second: second{Alert: "alert.code"}}}, "code", "code"},
 		{shown{"enrol", enrolPage{page: b, URI: "otpauth://totp/x"}}, "", ""},
 		{shown{"enrol", enrolPage{page: b, URI: "otpauth://totp/x", Alert: "alert.code_used"}}, "code", "code"},
 		{setup("", "", "", ""), "username", ""},

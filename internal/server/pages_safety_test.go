@@ -25,7 +25,7 @@ func poison(v reflect.Value, probe string) {
 	case reflect.Struct:
 		for i := range v.NumField() {
 			f := v.Type().Field(i)
-			ours := []string{"words", "Lang", "Alert", "AlertArgs", "Args", "Kind", "Methods", "Title", "Lead", "Next"}
+			ours := []string{"words", "Lang", "Alert", "AlertArgs", "Args", "Kind", "Methods", "Title", "Lead", "Next", "State", "Ways", "Add", "Notice"}
 			if slices.Contains(ours, f.Name) {
 				continue
 			}

@@ -24,7 +24,7 @@ func everyPage(p *pages, lang string) []shown {
 	b := p.page(lang)
 	b.Brand, b.RequestID, b.OtherURL = "Exempelbolaget", "01JD8Z6V7K2M", "/login/x?ui_locales=other"
 	signin := signinPage{page: b, Action: "/login/x", Version: 3, App: "Intranet", CancelURL: "/login/x/cancel"}
-	code := codePage{page: b, Action: "/login/x", Version: 3, App: "Intranet", CancelURL: "/login/x/cancel"}
+	code := codePage{page: b, second: second{Action: "/login/x", Version: 3, App: "Intranet", CancelURL: "/login/x/cancel"}}
 	enrol := enrolPage{page: b, Action: "/login/x", App: "Intranet", QRSize: 21, QRPath: "M0 0h1v1h-1z", Key: "JBSWY3DPEHPK3PXP",
 		URI: "otpauth://totp/Portvakt:anna?secret=JBSWY3DPEHPK3PXP&issuer=Portvakt", CancelURL: "/login/x/cancel"}
 	setup := passwordPage{page: b, Action: "/link/x", Kind: "setup", MinLength: 12}
@@ -37,8 +37,6 @@ func everyPage(p *pages, lang string) []shown {
 	list := []shown{
 		{"signin", signin}, {"signin", own}, {"signin", again}, {"signin", ownAgain}, {"code", code}, {"code", ownCode},
 		{"enrol", enrol}, {"enrol", ownEnrol}, {"password", setup}, {"password", invitation}, {"password", nameless}, {"password", reset},
-		{"home", homePage{page: b, Name: "Anna Åkesson", Username: "anna", Email: "anna@example.se", SignOutAction: "/logout",
-			Methods: []string{"method.password", "method.totp"}, Since: "09:42", Applications: []app{{"Intranet", "https://intranet.example/"}, {Name: "Lön"}}}},
 		{"signout", signoutPage{page: b, App: "Intranet", Action: "/logout", Hidden: map[string]string{"a": "1", "b": "2"}, CancelURL: "/account"}},
 		{"signout", signoutPage{page: b, Action: "/logout"}},
 		{"signedout", signedoutPage{page: b, App: "Intranet", BackURL: "https://intranet.example/", SignInURL: "/account"}},
@@ -57,12 +55,13 @@ func everyPage(p *pages, lang string) []shown {
 		v.Detail, v.BackURL = "client_id is not registered", "/account"
 		list = append(list, shown{"problem", v})
 	}
-	return list
+	return append(list, everyFactorPage(b)...)
 }
 
 // alertKeys and problemNames are what the rest of the server may name.
 func alertKeys() []string {
-	names := strings.Fields("credentials code code_used delayed version short long mismatch username_taken username_bad name_bad missing email_bad not_text")
+	names := strings.Fields("credentials code code_used delayed version short long mismatch username_taken username_bad name_bad missing email_bad not_text " +
+		"number number_country sms_failed sms_full sms_off passkey passkey_known recovery fresh last_factor choose")
 	for i, n := range names {
 		names[i] = "alert." + n
 	}
@@ -70,7 +69,8 @@ func alertKeys() []string {
 }
 
 func problemNames() []string {
-	return strings.Fields("flow_gone wrong_browser cookies_off busy outage not_found bad_form cross_site unknown_client bad_redirect bad_request link_gone not_allowed too_large method fault too_many")
+	return strings.Fields("flow_gone wrong_browser cookies_off busy outage not_found bad_form cross_site unknown_client bad_redirect bad_request link_gone not_allowed too_large method " +
+		"fault too_many stuck disowned challenge_gone")
 }
 
 func mustPages(t testing.TB) *pages {
@@ -87,7 +87,8 @@ func show(t *testing.T, p *pages, s shown) (*httptest.ResponseRecorder, *html.No
 	t.Helper()
 	w := httptest.NewRecorder()
 	p.render(w, http.StatusOK, s.name, s.data)
-	doc, err := html.Parse(strings.NewReader(w.Body.String()))
+	// Without scripting, what is in a noscript is read as the markup that it is.
+	doc, err := html.ParseWithOptions(strings.NewReader(w.Body.String()), html.ParseOptionEnableScripting(false))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,6 +143,7 @@ func TestEveryPageIsSound(t *testing.T) {
 			checkDocument(t, s.name+" "+lang, doc, lang)
 			checkForms(t, s.name+" "+lang, doc)
 			checkNothingInline(t, s.name+" "+lang, doc)
+			checkHidden(t, s.name+" "+lang, s, doc)
 			alert := reflect.ValueOf(s.data).FieldByName("Alert")
 			if alert.IsValid() && alert.String() != "" {
 				checkAlert(t, s.name+" "+lang+" "+alert.String(), doc)
@@ -194,12 +196,17 @@ func checkForms(t *testing.T, at string, doc *html.Node) {
 		if get(f, "method") != "post" || get(f, "action") == "" || len(elements(f, "button")) == 0 {
 			t.Errorf("%s: a form without method, action or button", at)
 		}
+		for _, b := range elements(f, "button") {
+			if text(b) == "" || has(b, "name") != has(b, "value") || has(b, "aria-label") && !strings.HasPrefix(get(b, "aria-label"), text(b)) {
+				t.Errorf("%s: button %q has no text, or half of a name and value, or is told by another name", at, text(b))
+			}
+		}
 	}
 	for _, in := range elements(doc, "input") {
 		if get(in, "type") == "hidden" {
 			continue
 		}
-		if !labelled[get(in, "id")] || get(in, "name") == "" || get(in, "autocomplete") == "" {
+		if !labelled[get(in, "id")] || get(in, "name") == "" || get(in, "autocomplete") == "" && get(in, "type") != "checkbox" {
 			t.Errorf("%s: field %q lacks label, name or autocomplete", at, get(in, "name"))
 		}
 		if has(in, "autofocus") {
@@ -243,7 +250,7 @@ func checkAlert(t *testing.T, at string, doc *html.Node) {
 			t.Errorf("%s: field %q does not point to the alert", at, get(n, "name"))
 		}
 	}
-	if len(alerts) != 1 || text(alerts[0]) == "" || get(alerts[0], "id") != "alert" {
+	if len(alerts) != 1 || text(alerts[0]) == "" || get(alerts[0], "id") != "alert" || has(alerts[0], "hidden") {
 		t.Errorf("%s: %d alerts", at, len(alerts))
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"html/template"
 	"strings"
+
+	"github.com/portvakt/portvakt/internal/words"
 )
 
 // page is what every page has. pages.page makes it; the caller fills in the rest.
@@ -15,7 +17,7 @@ type page struct {
 	OtherURL   string // this page in the other language; "" shows no link
 	FormAction string // CSP sources the page's forms may lead to; "" is 'self'. See csp.
 	FormToken  string // goes back with every form
-	words      words
+	words      words.Texts
 }
 
 // page begins a page in a language; one that does not exist becomes English.
@@ -27,11 +29,11 @@ func (p *pages) page(lang string) page {
 }
 
 // T is a text in the page's language. args are names and values, for the placeholders: "minutes", 3.
-func (p page) T(key string, args ...any) (string, error) { return p.words.plain(key, args) }
+func (p page) T(key string, args ...any) (string, error) { return p.words.Plain(key, args) }
 
 // Rich is T with each value set in a <strong>. Text and values are escaped.
 func (p page) Rich(key string, args ...any) (template.HTML, error) {
-	s, err := p.words.rich(key, args)
+	s, err := p.words.Rich(key, args)
 	return template.HTML(s), err
 }
 
@@ -54,7 +56,8 @@ type signinPage struct {
 	Username  string
 	Alert     string
 	AlertArgs []any
-	Again     bool // signed in already, and asked to prove it anew
+	Again     bool   // signed in already, and asked to prove it anew
+	Passkey   string // options of navigator.credentials.get as JSON; "" offers no passkey
 	CancelURL string
 }
 
@@ -74,17 +77,7 @@ func (d signinPage) Attr(field string) template.HTMLAttr {
 // codePage, "code", asks for the six digits that the authenticator app shows.
 type codePage struct {
 	page
-	Action    string
-	Version   int
-	App       string
-	Alert     string
-	AlertArgs []any
-	CancelURL string
-}
-
-// Attr is what the field says of itself: see attrs.
-func (d codePage) Attr(field string) template.HTMLAttr {
-	return attrs(d.Alert, field, "", "code-hint", true)
+	second
 }
 
 // enrolPage, "enrol", sets up the authenticator app. Its QR code is QRSize modules a side without the quiet zone, and QRPath draws
@@ -100,6 +93,7 @@ type enrolPage struct {
 	QRPath    string
 	Key       string // base32
 	URI       string // otpauth://totp/…
+	Ways      []string
 	CancelURL string
 }
 
@@ -128,24 +122,6 @@ func (d enrolPage) KeyGroups() []string {
 		groups, key = append(groups, key[:4]), key[4:]
 	}
 	return append(groups, key)
-}
-
-// homePage, "home", is /account: who is signed in, and how.
-type homePage struct {
-	page
-	Name          string
-	Username      string
-	Email         string
-	Methods       []string // keys: method.password, method.totp
-	Since         string   // formatted in the page's language
-	Applications  []app
-	SignOutAction string
-}
-
-// app is an application to go to; without a URL it is only named.
-type app struct {
-	Name string
-	URL  string
 }
 
 // signoutPage, "signout", asks whether to sign out. App is the application that asked for it, "" if the person did.
@@ -178,7 +154,8 @@ type problemPage struct {
 }
 
 // problem begins the page of a problem by its name: flow_gone, wrong_browser, cookies_off, busy, outage, not_found, bad_form,
-// cross_site, unknown_client, bad_redirect, bad_request, link_gone, not_allowed, too_large or method.
+// cross_site, unknown_client, bad_redirect, bad_request, link_gone, not_allowed, too_large, method, fault, too_many, stuck, disowned
+// or challenge_gone.
 func (p page) problem(status int, name string) problemPage {
 	key := "problem." + name
 	return problemPage{page: p, Status: status, Title: key + ".title", Lead: key + ".lead", Next: key + ".next"}

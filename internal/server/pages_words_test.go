@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/portvakt/portvakt/internal/words"
 	"github.com/portvakt/portvakt/web"
 )
 
@@ -29,14 +30,38 @@ func templates(t *testing.T) string {
 	return sb.String()
 }
 
+// spelledKeys are those that no template spells out: the server and package notify put them together, or templates from a kind.
+func spelledKeys() []string {
+	keys := append(noticeKeys(), "alert.code_sms", "alert.code_sms_used")
+	for prefix, ends := range map[string]string{
+		"method.": "password totp sms webauthn recovery device", "password.": "setup invitation reset",
+		"kind.": "totp sms webauthn recovery", "ways.": "totp sms webauthn recovery", "instead.": "totp sms webauthn",
+		"add.": "totp sms webauthn", "remove.": "totp sms webauthn", "sms.": "sending sent failed body body_own",
+	} {
+		for end := range strings.FieldsSeq(ends) {
+			keys = append(keys, prefix+end)
+		}
+	}
+	for key := range mailKeys() {
+		keys = append(keys, key+".subject", key+".body")
+	}
+	return keys
+}
+
+// mailKeys are the mails that package notify sends, and whether each is told the factor beside what every mail is told.
+func mailKeys() map[string]bool {
+	return map[string]bool{"mail.factor_added": true, "mail.factor_removed": true, "mail.factor_stopped": true, "mail.factor_allowed": true,
+		"mail.recovery_used": false, "mail.recovery_made": false, "mail.device_remembered": false, "mail.passkey_cloned": false,
+		"mail.disowned": false, "mail.number_changed": false}
+}
+
 // TestKeys: both languages have the same keys, and they are those that templates and server name, no more and no fewer.
 func TestKeys(t *testing.T) {
-	all, err := loadWords(web.FS)
+	all, err := words.Load(web.FS)
 	if err != nil {
 		t.Fatal(err)
 	}
-	used := alertKeys()
-	used = append(used, "method.password", "method.totp", "password.setup", "password.invitation", "password.reset")
+	used := append(alertKeys(), spelledKeys()...)
 	for _, name := range problemNames() {
 		used = append(used, "problem."+name+".title", "problem."+name+".lead", "problem."+name+".next")
 	}
@@ -65,7 +90,7 @@ func TestKeys(t *testing.T) {
 
 // TestPlaceholders: a text names the same values in both languages, and closes what it opens.
 func TestPlaceholders(t *testing.T) {
-	all, err := loadWords(web.FS)
+	all, err := words.Load(web.FS)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +114,80 @@ func TestPlaceholders(t *testing.T) {
 	}
 }
 
+// TestMails: what package notify gives is enough, and each mail says who, where, when and what to do.
+func TestMails(t *testing.T) {
+	all, err := words.Load(web.FS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for lang, texts := range all {
+		for key, factor := range mailKeys() {
+			args := []any{"name", "(name)", "brand", "(brand)", "url", "(url)", "time", "(time)", "agent", "(agent)"}
+			if factor {
+				args = append(args, "factor", "(factor)")
+			}
+			subject, err := texts.Plain(key+".subject", args)
+			if err != nil || len(subject) > 60 || strings.ContainsAny(subject, "\n(") {
+				t.Errorf("%s %s: subject %q, %v", lang, key, subject, err)
+			}
+			body, err := texts.Plain(key+".body", args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := 1; i < len(args); i += 2 {
+				if !strings.Contains(body, args[i].(string)) {
+					t.Errorf("%s %s: does not tell the %s", lang, key, args[i])
+				}
+			}
+			if support := map[string]string{"en": "IT support", "sv": "IT-supporten"}[lang]; !strings.Contains(body, support) {
+				t.Errorf("%s %s: names nobody to turn to", lang, key)
+			}
+		}
+	}
+}
+
+// TestTextMessage: one message, of at most 160 characters that all stand in the GSM alphabet (3GPP TS 23.038 §6.2.1); with any
+// other it would be cut at 70, and cost double.
+func TestTextMessage(t *testing.T) {
+	all, err := words.Load(web.FS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const gsm = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+	const origin = "\n\n@inloggning.exempelbolaget.se #123456"
+	for lang, texts := range all {
+		for _, key := range []string{"sms.body", "sms.body_own"} {
+			body, err := texts.Plain(key, []any{"app", "Exempelbolagets intranät", "code", "123456", "mark", "KX", "time", "09:42"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range body {
+				if !strings.ContainsRune(gsm, r) {
+					t.Errorf("%s %s: %q is not in the GSM alphabet", lang, key, r)
+				}
+			}
+			if n := len([]rune(body + origin)); n > 160 {
+				t.Errorf("%s %s: %d characters: %s", lang, key, n, body)
+			}
+		}
+	}
+}
+
+// TestTone: nobody is shouted at, and dashes, quotes and dots are those of the language.
+func TestTone(t *testing.T) {
+	all, err := words.Load(web.FS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for lang, texts := range all {
+		for key, text := range texts {
+			if strings.ContainsAny(text, "!'\"") || strings.Contains(text, "...") || strings.Contains(text, "  ") || lang == "sv" && strings.ContainsAny(text, "“‘") {
+				t.Errorf("%s %s: %s", lang, key, text)
+			}
+		}
+	}
+}
+
 func TestPlurals(t *testing.T) {
 	p := mustPages(t)
 	for _, c := range []struct{ lang, n, want string }{
@@ -103,7 +202,7 @@ func TestPlurals(t *testing.T) {
 }
 
 func TestFill(t *testing.T) {
-	w := words{"plain": "as it is", "two": "{a} & {b}, {a}", "open": "{a", "count": "{n|one <|many >}"}
+	w := words.Texts{"plain": "as it is", "two": "{a} & {b}, {a}", "open": "{a", "count": "{n|one <|many >}"}
 	for _, c := range []struct {
 		key         string
 		args        []any
@@ -120,11 +219,11 @@ func TestFill(t *testing.T) {
 		{"count", []any{"n", 1}, "one <", "one &lt;"},
 		{"count", []any{"n", int64(2)}, "many >", "many &gt;"},
 	} {
-		plain, err := w.plain(c.key, c.args)
+		plain, err := w.Plain(c.key, c.args)
 		if plain != c.plain || (err != nil) != (c.plain == "") {
 			t.Errorf("plain %s %v: %q, %v", c.key, c.args, plain, err)
 		}
-		rich, err := w.rich(c.key, c.args)
+		rich, err := w.Rich(c.key, c.args)
 		if rich != c.rich || (err != nil) != (c.rich == "") {
 			t.Errorf("rich %s %v: %q, %v", c.key, c.args, rich, err)
 		}

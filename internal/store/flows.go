@@ -100,7 +100,7 @@ func (t *Tx) signIn(who, arg, id string) (SignIn, error) {
 	var f flowScan
 	var p personScan
 	err := t.row(append(f.dest(), p.dest()...), "select "+flowColumns+", "+personColumns+
-		" from flows w left join users u on u.id = "+who+" left join factors f on f.user_id = u.id and f.kind = 'totp' where w.id = $2", arg, id)
+		" from flows w left join users u on u.id = "+who+" "+totpJoin+" where w.id = $2", arg, id)
 	if err != nil {
 		return SignIn{}, err
 	}
@@ -141,6 +141,16 @@ returning n`, lane, micros(t.now), micros(t.now.Add(-window)), int64(limit), kee
 	return err == nil, err
 }
 
+// Attempts reads how many tries lane counted within window.
+func (t *Tx) Attempts(lane string, window time.Duration) (int, error) {
+	var n int64
+	err := t.row([]any{&n}, "select n from attempts where lane = $1 and since > $2", lane, micros(t.now.Add(-window)))
+	if err == ErrNotFound {
+		return 0, nil
+	}
+	return int(n), err
+}
+
 // GiveBackAttempt takes back one try that turned out right.
 func (t *Tx) GiveBackAttempt(lane string) {
 	t.do("update attempts set n = n - 1 where lane = $1 and n > 0", lane)
@@ -167,6 +177,9 @@ func (t *Tx) Sweep() (int64, error) {
 		{"links", "token", "expires_at", day},
 		{"sessions", "id", "expires_at", day},
 		{"grants", "id", "expires_at", day},
+		{"challenges", "scope", "expires_at", time.Hour},
+		{"devices", "id", "expires_at", day},
+		{"outbox", "id", "expires_at", 0},
 	} {
 		err := t.rows(func(scanner) error { gone++; return nil }, "delete from "+s.table+" where "+s.key+" in (select "+s.key+" from "+
 			s.table+" where "+s.when+" < $1 limit 1000) returning 1", micros(t.now.Add(-s.before)))

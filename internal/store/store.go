@@ -120,6 +120,12 @@ type Tx struct {
 // Now is fixed at the start of the unit: a row and its event carry the same instant.
 func (t *Tx) Now() time.Time { return t.now }
 
+// Context is the unit's: it ends with its time.
+func (t *Tx) Context() context.Context { return t.ctx }
+
+// Origin is where the unit's request comes from.
+func (t *Tx) Origin() audit.Origin { return t.origin }
+
 // View reads.
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	ctx, cancel := db.limit(ctx)

@@ -39,8 +39,9 @@ const (
 	briefColumns = `coalesce(u.username, ''), coalesce(u.name, ''), coalesce(u.email, ''), u.phone, coalesce(u.locale, ''),
   coalesce(u.groups, ''), u.sealing_key, coalesce(u.disabled_at, 0)`
 	personColumns = `coalesce(u.id, ''), ` + briefColumns + `, coalesce(u.roles, ''), coalesce(u.password, ''), coalesce(u.password_changed_at, 0),
-  coalesce(u.created_at, 0), f.secret, coalesce(f.last_step, 0)`
-	personTables = `users u left join factors f on f.user_id = u.id and f.kind = 'totp'`
+  coalesce(u.created_at, 0), f.secret, coalesce(f.counter, 0)`
+	personTables = `users u ` + totpJoin
+	totpJoin     = `left join factors f on f.user_id = u.id and f.kind = 'totp' and f.stopped_at = 0`
 	byLogin      = `(select id from users where username_key = $1 or (email_key = $1 and email_key <> '') order by case when username_key = $1 then 0 else 1 end limit 1)`
 )
 
@@ -166,6 +167,7 @@ func (t *Tx) SetPassword(id user.ID, was, phc string, keep user.SessionID) error
 	t.must(`update users set password = $3, password_changed_at = $4 where id = $1 and ($2 = '' or password = $2)`,
 		string(id), was, phc, micros(t.now))
 	t.do("delete from links where user_id = $1 and used_at = 0", string(id)) // an older link must not undo this
+	t.ForgetDevices(id)
 	if err := t.Record(audit.Event{Kind: audit.PasswordChanged, Subject: string(id)}); err != nil {
 		return err
 	}
@@ -182,6 +184,10 @@ func (t *Tx) MustStand(id user.ID, phc string) {
 	t.must("update users set id = id where id = $1 and disabled_at = 0 and password = $2", string(id), phc)
 }
 
+// Hold makes other changes of this person's factors wait until this unit is over, and then see what it did; what was read before
+// it does not count. ErrConflict (at flush) if the person is gone.
+func (t *Tx) Hold(id user.ID) { t.must("update users set id = id where id = $1", string(id)) }
+
 // SetDisabled forbids or allows a person to sign in; ErrConflict if that was so already.
 func (t *Tx) SetDisabled(id user.ID, disabled bool) {
 	at := int64(0)
@@ -190,43 +196,6 @@ func (t *Tx) SetDisabled(id user.ID, disabled bool) {
 	}
 	t.must(`update users set disabled_at = $2 where id = $1 and (disabled_at = 0) <> (cast($2 as bigint) = 0)`, string(id), at)
 }
-
-// PutTOTP gives a person a soft token in place of any other. step is the last step that counts as used.
-func (t *Tx) PutTOTP(id user.ID, uri string, step int64) error {
-	secret, err := t.seal(id, "totp", []byte(uri))
-	if err != nil {
-		return err
-	}
-	t.do(`insert into factors (id, user_id, kind, secret, last_step, created_at) values ($1, $2, 'totp', $3, $4, $5)
-on conflict (user_id, kind) do update set id = $1, secret = $3, last_step = $4, created_at = $5`,
-		NewID(t.now), string(id), secret, step, micros(t.now))
-	return nil
-}
-
-// AddTOTP is PutTOTP for a person who has none: ErrTaken (at flush) if another enrolment was faster.
-func (t *Tx) AddTOTP(id user.ID, uri string, step int64) error {
-	secret, err := t.seal(id, "totp", []byte(uri))
-	if err != nil {
-		return err
-	}
-	t.do(`insert into factors (id, user_id, kind, secret, last_step, created_at) values ($1, $2, 'totp', $3, $4, $5)`,
-		NewID(t.now), string(id), secret, step, micros(t.now))
-	return nil
-}
-
-// UseTOTPStep marks step as used; false if it, or a later one, was used before (RFC 6238 §5.2).
-func (t *Tx) UseTOTPStep(id user.ID, step int64) (bool, error) {
-	var got int64
-	err := t.row([]any{&got}, `update factors set last_step = $2 where user_id = $1 and kind = 'totp' and last_step < $2 returning last_step`,
-		string(id), step)
-	if err == ErrNotFound {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// RemoveFactors takes away every second factor of a person.
-func (t *Tx) RemoveFactors(id user.ID) { t.do("delete from factors where user_id = $1", string(id)) }
 
 // AddGroup makes a group; ErrTaken (at flush) if it exists.
 func (t *Tx) AddGroup(name string) { t.do("insert into groups (name) values ($1)", name) }

@@ -2,14 +2,20 @@ package user
 
 import "slices"
 
-// Method is one way of proving who one is, in the words of RFC 8176.
+// Method is one thing that was proved, most of them in the words of RFC 8176.
 type Method string
 
-// The methods this version knows.
+// The methods. A passkey is MethodSoftKey and MethodPresence; alone it is taken only with the user verified.
 const (
-	MethodPassword Method = "pwd" // RFC 8176 §2 pwd
-	MethodOTP      Method = "otp" // RFC 8176 §2 otp: a soft token's code
-	methodMulti    Method = "mfa" // RFC 8176 §2 mfa: more than one factor
+	MethodPassword Method = "pwd"      // RFC 8176 §2 pwd
+	MethodOTP      Method = "otp"      // RFC 8176 §2 otp: a soft token's code
+	MethodSMS      Method = "sms"      // RFC 8176 §2 sms: a code sent to a number
+	MethodSoftKey  Method = "swk"      // RFC 8176 §2 swk: a passkey, of which nothing proves that hardware holds it
+	MethodHardKey  Method = "hwk"      // RFC 8176 §2 hwk: a passkey that hardware holds, by verified attestation
+	MethodPresence Method = "user"     // RFC 8176 §2 user: somebody was there
+	MethodRecovery Method = "recovery" // a recovery code: otp in tokens
+	MethodDevice   Method = "device"   // a remembered device: no word in tokens
+	methodMulti    Method = "mfa"      // RFC 8176 §2 mfa: more than one factor
 )
 
 // ACR is an authentication context class: how sure we are. Contract §4 lists them, weakest first.
@@ -55,26 +61,64 @@ func (a ACR) Stronger(b ACR) ACR {
 	return a
 }
 
-// Level gives the class that the proved methods reach: a password and a code are two factors, either alone is one.
+// Level gives the class that the proved methods reach. A passkey is phishing-resistant, with a password or, verified,
+// alone. A password and one of a code, a text message or a recovery code are two factors. Each alone is one. A remembered device
+// proves nothing of itself: it only spares the person the second factor where nothing asks for a class.
 func Level(proved []Method) ACR {
-	switch pwd, otp := slices.Contains(proved, MethodPassword), slices.Contains(proved, MethodOTP); {
-	case pwd && otp:
+	var knows, has, key, hard bool
+	for _, m := range proved {
+		switch m {
+		case MethodPassword:
+			knows = true
+		case MethodOTP, MethodSMS, MethodRecovery:
+			has = true
+		case MethodSoftKey:
+			key = true
+		case MethodHardKey:
+			key, hard = true, true
+		}
+	}
+	switch {
+	case hard:
+		return ACRPhRH
+	case key:
+		return ACRPhR
+	case knows && has:
 		return ACR2FA
-	case pwd || otp:
+	case knows || has:
 		return ACR1FA
 	}
 	return ACRNone
 }
 
-// AMR gives the `amr` claim for the proved methods (OpenID Connect Core §2, RFC 8176): the methods themselves, and mfa
-// where they are of two kinds.
+// AMR gives the `amr` claim for the proved methods (OpenID Connect Core §2, RFC 8176): the methods that have a word, each once,
+// and mfa where they are two factors.
 func AMR(proved []Method) []string {
 	amr := make([]string, 0, len(proved)+1)
 	for _, m := range proved {
-		amr = append(amr, string(m))
+		switch m {
+		case MethodDevice:
+			continue
+		case MethodRecovery:
+			m = MethodOTP
+		}
+		if !slices.Contains(amr, string(m)) {
+			amr = append(amr, string(m))
+		}
 	}
-	if Level(proved) == ACR2FA {
+	if Level(proved).Meets(ACR2FA) {
 		amr = append(amr, string(methodMulti))
 	}
 	return amr
 }
+
+// FactorKind is a kind of second factor, as it stands in rows, in policy and in pages' data-factor.
+type FactorKind string
+
+// The kinds.
+const (
+	FactorTOTP     FactorKind = "totp"
+	FactorSMS      FactorKind = "sms"
+	FactorPasskey  FactorKind = "webauthn"
+	FactorRecovery FactorKind = "recovery"
+)

@@ -33,11 +33,64 @@ create table factors (
   id         text primary key,
   user_id    text not null references users (id) on delete cascade,
   kind       text not null,
+  name       text not null,
   secret     bytea not null,
-  last_step  bigint not null,
+  handle     bytea,
+  counter    bigint not null,
+  created_at bigint not null,
+  used_at    bigint not null,
+  stopped_at bigint not null
+);
+create index factors_user on factors (user_id);
+create unique index factors_one on factors (user_id, kind) where kind in ('totp', 'sms');
+create unique index factors_handle on factors (handle) where handle is not null;
+
+create table recovery_codes (
+  id         bytea primary key,
+  user_id    text not null references users (id) on delete cascade,
+  created_at bigint not null,
+  used_at    bigint not null
+);
+create index recovery_codes_user on recovery_codes (user_id);
+
+create table devices (
+  id         text primary key,
+  token      bytea not null unique,
+  user_id    text not null references users (id) on delete cascade,
+  stamp      text not null,
+  personal   bytea not null,
+  created_at bigint not null,
+  used_at    bigint not null,
+  expires_at bigint not null
+);
+create index devices_user on devices (user_id);
+
+create table challenges (
+  scope      text primary key,
+  id         text not null,
+  kind       text not null,
+  user_id    text not null references users (id) on delete cascade,
+  proof      bytea not null,
+  data       bytea not null,
+  mark       text not null,
+  state      text not null,
+  created_at bigint not null,
+  expires_at bigint not null,
+  used_at    bigint not null
+);
+create index challenges_user on challenges (user_id);
+
+create table outbox (
+  id         text primary key,
+  user_id    text not null references users (id) on delete cascade,
+  body       bytea not null,
+  tries      bigint not null,
+  next_at    bigint not null,
+  expires_at bigint not null,
   created_at bigint not null
 );
-create unique index factors_user_kind on factors (user_id, kind);
+create index outbox_next on outbox (next_at);
+create index outbox_user on outbox (user_id);
 
 create table flows (
   id         text primary key,

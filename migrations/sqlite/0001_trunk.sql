@@ -33,11 +33,64 @@ create table factors (
   id         text primary key,
   user_id    text not null references users (id) on delete cascade,
   kind       text not null,
+  name       text not null,
   secret     blob not null,
-  last_step  integer not null,
+  handle     blob,
+  counter    integer not null,
+  created_at integer not null,
+  used_at    integer not null,
+  stopped_at integer not null
+);
+create index factors_user on factors (user_id);
+create unique index factors_one on factors (user_id, kind) where kind in ('totp', 'sms');
+create unique index factors_handle on factors (handle) where handle is not null;
+
+create table recovery_codes (
+  id         blob primary key,
+  user_id    text not null references users (id) on delete cascade,
+  created_at integer not null,
+  used_at    integer not null
+);
+create index recovery_codes_user on recovery_codes (user_id);
+
+create table devices (
+  id         text primary key,
+  token      blob not null unique,
+  user_id    text not null references users (id) on delete cascade,
+  stamp      text not null,
+  personal   blob not null,
+  created_at integer not null,
+  used_at    integer not null,
+  expires_at integer not null
+);
+create index devices_user on devices (user_id);
+
+create table challenges (
+  scope      text primary key,
+  id         text not null,
+  kind       text not null,
+  user_id    text not null references users (id) on delete cascade,
+  proof      blob not null,
+  data       blob not null,
+  mark       text not null,
+  state      text not null,
+  created_at integer not null,
+  expires_at integer not null,
+  used_at    integer not null
+);
+create index challenges_user on challenges (user_id);
+
+create table outbox (
+  id         text primary key,
+  user_id    text not null references users (id) on delete cascade,
+  body       blob not null,
+  tries      integer not null,
+  next_at    integer not null,
+  expires_at integer not null,
   created_at integer not null
 );
-create unique index factors_user_kind on factors (user_id, kind);
+create index outbox_next on outbox (next_at);
+create index outbox_user on outbox (user_id);
 
 create table flows (
   id         text primary key,

@@ -119,33 +119,72 @@ func (b *Browser) Follow(p *Page) *Page {
 }
 
 var (
-	formPattern  = regexp.MustCompile(`(?s)<form\b[^>]*action="([^"]*)"[^>]*>(.*?)</form>`)
-	inputPattern = regexp.MustCompile(`<input\b[^>]*>`)
-	namePattern  = regexp.MustCompile(`\bname="([^"]*)"`)
-	valuePattern = regexp.MustCompile(`\bvalue="([^"]*)"`)
-	alertPattern = regexp.MustCompile(`(?s)role="alert"[^>]*>(.*?)<`)
-	keyPattern   = regexp.MustCompile(`(?s)id="totp-key"[^>]*>(.*?)</code>|(?s)id="totp-key"[^>]*>(.*?)</`)
-	tagPattern   = regexp.MustCompile(`<[^>]*>`)
+	formPattern    = regexp.MustCompile(`(?s)<form\b[^>]*action="([^"]*)"[^>]*>(.*?)</form>`)
+	inputPattern   = regexp.MustCompile(`<input\b[^>]*>`)
+	namePattern    = regexp.MustCompile(`\bname="([^"]*)"`)
+	valuePattern   = regexp.MustCompile(`\bvalue="([^"]*)"`)
+	alertPattern   = regexp.MustCompile(`(?s)role="alert"[^>]*>(.*?)<`)
+	keyPattern     = regexp.MustCompile(`(?s)id="totp-key"[^>]*>(.*?)</code>|(?s)id="totp-key"[^>]*>(.*?)</`)
+	optionsPattern = regexp.MustCompile(`data-options="([^"]*)"`)
+	tagPattern     = regexp.MustCompile(`<[^>]*>`)
 )
 
-// Form gives the action and the fields of the page's form, as they stand.
-func (p *Page) Form(t testing.TB) (action string, fields url.Values) {
+// Form gives the action and the fields of the page's first form, as they stand.
+func (p *Page) Form(t testing.TB) (action string, fields url.Values) { return p.FormWith(t, "") }
+
+// FormWith is Form for the first form in whose markup a text stands.
+func (p *Page) FormWith(t testing.TB, text string) (action string, fields url.Values) {
 	t.Helper()
-	m := formPattern.FindStringSubmatch(p.Body)
-	if m == nil {
-		t.Fatalf("no form on %s (%d):\n%s", p.URL, p.Status, p.Body)
-	}
-	fields = url.Values{}
-	for _, in := range inputPattern.FindAllString(m[2], -1) {
-		if name := namePattern.FindStringSubmatch(in); name != nil {
+	for _, m := range formPattern.FindAllStringSubmatch(p.Body, -1) {
+		if !strings.Contains(m[0], text) {
+			continue
+		}
+		fields = url.Values{}
+		for _, in := range inputPattern.FindAllString(m[2], -1) {
+			name := namePattern.FindStringSubmatch(in)
+			if name == nil || strings.Contains(in, `type="checkbox"`) && !strings.Contains(in, " checked") {
+				continue
+			}
 			value := ""
 			if v := valuePattern.FindStringSubmatch(in); v != nil {
 				value = html.UnescapeString(v[1])
 			}
 			fields.Set(html.UnescapeString(name[1]), value)
 		}
+		return html.UnescapeString(m[1]), fields
 	}
-	return html.UnescapeString(m[1]), fields
+	t.Fatalf("no form with %q on %s (%d):\n%s", text, p.URL, p.Status, p.Body)
+	return "", nil
+}
+
+// Press presses the button with this name and value, with some fields of its form filled in.
+func (b *Browser) Press(p *Page, name, value string, pairs ...string) *Page {
+	b.t.Helper()
+	return b.FillWith(p, `name="`+name+`" value="`+value+`"`, append(pairs, name, value)...)
+}
+
+// FillWith is Fill for the first form in whose markup a text stands.
+func (b *Browser) FillWith(p *Page, text string, pairs ...string) *Page {
+	b.t.Helper()
+	action, fields := p.FormWith(b.t, text)
+	for i := 0; i < len(pairs); i += 2 {
+		fields.Set(pairs[i], pairs[i+1])
+	}
+	return b.Post(action, fields)
+}
+
+// Passkey answers the passkey form of the page with an authenticator: its Get or Create.
+func (b *Browser) Passkey(p *Page, answer func(options []byte) ([]byte, error), pairs ...string) *Page {
+	b.t.Helper()
+	m := optionsPattern.FindStringSubmatch(p.Body)
+	if m == nil {
+		b.t.Fatalf("no options for a passkey on %s (%d):\n%s", p.URL, p.Status, p.Body)
+	}
+	response, err := answer([]byte(html.UnescapeString(m[1])))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return b.FillWith(p, `name="passkey"`, append(pairs, "passkey", string(response))...)
 }
 
 // Alert is the text of the page's alert, or "".
@@ -157,14 +196,10 @@ func (p *Page) Alert() string {
 	return strings.TrimSpace(html.UnescapeString(m[1]))
 }
 
-// Fill sends the page's form with some fields filled in.
+// Fill sends the page's first form with some fields filled in.
 func (b *Browser) Fill(p *Page, pairs ...string) *Page {
 	b.t.Helper()
-	action, fields := p.Form(b.t)
-	for i := 0; i < len(pairs); i += 2 {
-		fields.Set(pairs[i], pairs[i+1])
-	}
-	return b.Post(action, fields)
+	return b.FillWith(p, "", pairs...)
 }
 
 // SignIn goes through the pages that p leads to: password, then the code of the soft token behind totp, or, if totp is
@@ -224,4 +259,9 @@ func (b *Browser) base() *url.URL {
 		b.t.Fatal(err)
 	}
 	return u
+}
+
+// Forget drops a cookie of the service.
+func (b *Browser) Forget(name string) {
+	b.Client.Jar.SetCookies(b.base(), []*http.Cookie{{Name: name, Path: "/", MaxAge: -1}})
 }

@@ -7,9 +7,11 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +21,10 @@ import (
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/login"
+	"github.com/portvakt/portvakt/internal/notify"
 	"github.com/portvakt/portvakt/internal/oidc"
 	"github.com/portvakt/portvakt/internal/server"
+	"github.com/portvakt/portvakt/internal/sms"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/store/storetest"
 )
@@ -32,7 +36,10 @@ type Site struct {
 	OIDC   *oidc.Provider
 	Admin  *admin.Service
 	Server *server.Server
+	Notify *notify.Service
 	Clock  func() time.Time
+
+	phone, post string // files that text messages and mail go to
 
 	dbURL   string
 	options Options
@@ -48,6 +55,7 @@ type Options struct {
 	Hash     factor.Params // zero: cheap ones, for tests that are not about their strength
 	Parallel int           // hashes at once; 0: 4
 	Log      io.Writer     // gets every log line too
+	SMS      sms.Config    // zero: off; "file" alone is a file that Texts reads
 	NoWatch  bool          // nothing is cached, and nothing reads but what was asked for
 }
 
@@ -93,8 +101,9 @@ func New(t testing.TB, dbURL string, o Options) *Site {
 	db := storetest.OpenWith(t, dbURL, store.Options{Sealer: ring, Now: o.Clock, Timeout: o.Timeout})
 	hasher := o.hasher()
 	http := httptest.NewUnstartedServer(nil)
-	issuer := cmp.Or(o.Issuer, "http://"+http.Listener.Addr().String())
-	s := &Site{URL: "http://" + http.Listener.Addr().String(), DB: db, OIDC: oidc.New(db, ring, issuer), Clock: o.Clock, dbURL: dbURL, options: o}
+	here := "http://localhost:" + strconv.Itoa(http.Listener.Addr().(*net.TCPAddr).Port) // passkeys need a name
+	issuer := cmp.Or(o.Issuer, here)
+	s := &Site{URL: here, DB: db, OIDC: oidc.New(db, ring, issuer), Clock: o.Clock, dbURL: dbURL, options: o}
 	if s.Clock == nil {
 		s.Clock = time.Now
 	}
@@ -103,8 +112,16 @@ func New(t testing.TB, dbURL string, o Options) *Site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Server, err = server.New(server.Options{Issuer: u, Brand: "Exempelbolaget", DB: db, OIDC: s.OIDC, Login: login.New(db, hasher, "Exempelbolaget", ring.Secret("lane")),
-		Account: account.New(db, hasher), FormKey: ring.Secret("form"), Proxies: o.Proxies, Log: o.logger(t),
+	s.texts(t, u, ring, o)
+	passkeys, err := factor.NewPasskeys(u.Hostname(), "Exempelbolaget", []string{u.Scheme + "://" + u.Host})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Server, err = server.New(server.Options{Issuer: u, Brand: "Exempelbolaget", DB: db, OIDC: s.OIDC,
+		Login: login.New(login.Options{DB: db, Hasher: hasher, Issuer: "Exempelbolaget", Key: ring.Secret("lane"), Recovery: ring.Secret("recovery"),
+			Passkeys: passkeys, Notify: s.Notify}),
+		Account: account.New(account.Options{DB: db, Hasher: hasher, Issuer: "Exempelbolaget", Notify: s.Notify, Passkeys: passkeys, Key: ring.Secret("recovery")}),
+		FormKey: ring.Secret("form"), Proxies: o.Proxies, Log: o.logger(t),
 		Ready: func(context.Context) map[string]string { return nil }})
 	if err != nil {
 		t.Fatal(err)

@@ -22,7 +22,7 @@ func Run(t *testing.T, e Engine) {
 	for name, test := range map[string]func(*testing.T, Engine){
 		"Unaudited": unaudited, "Undone": undone, "MigrateTwice": migrateTwice, "MigrateAtOnce": migrateAtOnce, "Users": users,
 		"Events": events, "Flows": flows, "Sessions": sessions, "Grants": grants, "Clients": clients, "Attempts": attempts,
-		"Links": links, "Races": races, "Group": group, "Sweep": sweep,
+		"Links": links, "Factors": factors, "Outbox": outbox, "Races": races, "Group": group, "Sweep": sweep,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, e) })
 	}
@@ -140,7 +140,7 @@ func users(t *testing.T, e Engine) {
 	}
 	u.Name, u.Groups, u.Phone = "Åsa Ny", []string{"staff", "admins"}, ""
 	Change(t, db, func(tx *store.Tx) error {
-		return errors.Join(tx.UpdateUser(u), tx.PutTOTP(u.ID, "otpauth://totp/x?secret=abc", 7), Event(tx, u.ID))
+		return errors.Join(tx.UpdateUser(u), tx.PutFactor(store.Factor{User: u.ID, Kind: user.FactorTOTP, Secret: "otpauth://totp/x?secret=abc", Counter: 7}), Event(tx, u.ID))
 	})
 	View(t, db, func(tx *store.Tx) error {
 		p, err := tx.PersonByName("åsa.öst")
@@ -191,7 +191,7 @@ func flows(t *testing.T, e Engine) {
 	u := AddUser(t, db, "anna")
 	f := store.Flow{Flow: flow.Begin("f1", flow.Needs{ACR: user.ACR2FA, After: db.Now()}, db.Now()), Browser: []byte("b"), Request: "a=b&c=%C3%A5"}
 	Change(t, db, func(tx *store.Tx) error { return errors.Join(tx.CreateFlow(f), Event(tx, u.ID)) })
-	next, _ := flow.Next(f.Flow, flow.Verdict{Step: flow.Password, Person: u.ID}, db.Now())
+	next, _ := flow.Next(f.Flow, flow.Verdict{Step: flow.Password, Person: u.ID, Means: flow.Means{Enrols: []flow.Step{flow.Enrol}}}, db.Now())
 	f.Flow, f.Pending = next, "otpauth://totp/y?secret=def"
 	Change(t, db, func(tx *store.Tx) error { return errors.Join(tx.AdvanceFlow(f, 1), Event(tx, u.ID)) })
 	View(t, db, func(tx *store.Tx) error {

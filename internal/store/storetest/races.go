@@ -27,8 +27,9 @@ func races(t *testing.T, e Engine) {
 			tx.CreateGrant(store.Grant{ID: id, Client: "c", User: u.ID, Session: user.SessionID(id), Data: "{}", CodeUntil: now.Add(time.Minute), Expires: now.Add(time.Hour)})
 			tx.CreateLink([]byte(id), "reset", u.ID, time.Hour)
 			s := user.Session{ID: user.SessionID(id), User: u.ID, AuthTime: now, ExpiresAt: now.Add(time.Hour)}
-			return errors.Join(tx.CreateSession(s, []byte(id)), tx.CreateFlow(f), tx.PutTOTP(u.ID, "otpauth://x", int64(round)), Event(tx, u.ID))
+			return errors.Join(tx.CreateSession(s, []byte(id)), tx.CreateFlow(f), Event(tx, u.ID))
 		})
+		raceFactors(t, dbs, u.ID, round)
 		raceRound(t, dbs, u.ID, f, id, int64(round))
 	}
 }
@@ -52,13 +53,6 @@ func raceRound(t *testing.T, dbs []*store.DB, uid user.ID, f store.Flow, id stri
 		{"password", signin, func(tx *store.Tx) error {
 			return tx.SetPassword(uid, presentPassword(step), presentPassword(step+1), user.SessionID(id))
 		}},
-		{"soft token step", signin, func(tx *store.Tx) error {
-			ok, err := tx.UseTOTPStep(uid, step+1)
-			if err == nil && !ok {
-				err = store.ErrConflict
-			}
-			return err
-		}},
 		{"end of a session", signin, func(tx *store.Tx) error {
 			ok, err := tx.EndSession(user.SessionID(id), audit.Logout)
 			if err == nil && !ok {
@@ -70,6 +64,56 @@ func raceRound(t *testing.T, dbs []*store.DB, uid user.ID, f store.Flow, id stri
 		wins := Race(t, 8, dbs, c.read, func(tx *store.Tx) error { return errors.Join(c.write(tx), Event(tx, uid)) })
 		if wins != 1 {
 			t.Errorf("%s: %d of 8 rivals won", c.name, wins)
+		}
+	}
+}
+
+// raceFactors: what proves a second time, eight rivals, one winner each.
+func raceFactors(t *testing.T, dbs []*store.DB, uid user.ID, round int) {
+	t.Helper()
+	code, scope, handle := fmt.Append(nil, "code", round), fmt.Sprint("flow:", round), fmt.Append(nil, "key", round)
+	var challenge string
+	Change(t, dbs[0], func(tx *store.Tx) (err error) {
+		tx.PutRecoveryCodes(uid, [][]byte{code, append(code, 'x')})
+		tx.DropChallenge(scope)
+		challenge, err = tx.PutChallenge(store.Challenge{Scope: scope, Kind: user.FactorSMS, User: uid, Proof: code, Data: "+46701740605", State: store.Sent, Expires: tx.Now().Add(time.Minute)})
+		return errors.Join(err, tx.PutFactor(store.Factor{User: uid, Kind: user.FactorTOTP, Secret: "otpauth://x", Counter: int64(round)}),
+			tx.AddFactor(store.Factor{User: uid, Kind: user.FactorPasskey, Secret: "{}", Handle: handle, Counter: 7}),
+			tx.AddFactor(store.Factor{User: uid, Kind: user.FactorPasskey, Secret: "{}", Handle: append(handle, 's')}), Event(tx, uid))
+	})
+	var token, key, other store.Factor
+	View(t, dbs[0], func(tx *store.Tx) error {
+		all, err := tx.FactorsOf(uid)
+		for _, f := range all {
+			if f.Kind == user.FactorTOTP {
+				token = f
+			} else if string(f.Handle) == string(handle) {
+				key = f
+			} else if string(f.Handle) == string(handle)+"s" {
+				other = f
+			}
+		}
+		return err
+	})
+	won := func(ok bool, err error) error {
+		if err == nil && !ok {
+			err = store.ErrConflict
+		}
+		return err
+	}
+	read := func(tx *store.Tx) error { _, err := tx.FactorsOf(uid); return err }
+	for name, write := range map[string]func(*store.Tx) error{
+		"soft token step": func(tx *store.Tx) error { return won(tx.UseFactor(token, int64(round)+1, "")) },
+		"passkey count":   func(tx *store.Tx) error { return won(tx.UseFactor(key, 8, `{"n":8}`)) },
+		"recovery code":   func(tx *store.Tx) error { return won(tx.UseRecoveryCode(uid, code)) },
+		"challenge":       func(tx *store.Tx) error { return won(tx.UseChallenge(scope, challenge)) },
+		"new passkey": func(tx *store.Tx) error {
+			return tx.AddFactor(store.Factor{User: uid, Kind: user.FactorPasskey, Secret: "{}", Handle: append(handle, 'n')})
+		},
+		"stop": func(tx *store.Tx) error { tx.StopFactor(uid, other.ID); return nil },
+	} {
+		if wins := Race(t, 8, dbs, read, func(tx *store.Tx) error { return errors.Join(write(tx), Event(tx, uid)) }); wins != 1 {
+			t.Errorf("%s: %d of 8 rivals won", name, wins)
 		}
 	}
 }

@@ -1,4 +1,5 @@
-package server
+// Package words holds the texts that people read, in every language: pages, mails and text messages take them from here by key.
+package words
 
 import (
 	"encoding/json"
@@ -8,44 +9,44 @@ import (
 	"strings"
 )
 
-// words are the texts of one language, by key. In a text {name} stands for a value, and {name|one|other} for the first word when
+// Texts are the texts of one language, by key. In a text {name} stands for a value, and {name|one|other} for the first word when
 // the value is 1 and the second otherwise.
-type words map[string]string
+type Texts map[string]string
 
-// loadWords reads the texts of every language there is.
-func loadWords(files fs.FS) (map[string]words, error) {
-	all := make(map[string]words, 2)
+// Load reads the texts of every language there is.
+func Load(files fs.FS) (map[string]Texts, error) {
+	all := make(map[string]Texts, 2)
 	for _, lang := range []string{"en", "sv"} {
 		raw, err := fs.ReadFile(files, "locales/"+lang+".json")
 		if err != nil {
-			return nil, fmt.Errorf("server: read texts: %w", err)
+			return nil, fmt.Errorf("words: read texts: %w", err)
 		}
-		texts := make(words, 192)
+		texts := make(Texts, 256)
 		if err := json.Unmarshal(raw, &texts); err != nil {
-			return nil, fmt.Errorf("server: read texts %s: %w", lang, err)
+			return nil, fmt.Errorf("words: read texts %s: %w", lang, err)
 		}
 		all[lang] = texts
 	}
 	return all, nil
 }
 
-// plain fills a text's placeholders from args: a name, its value, the next name, its value; or all of that in one []any. What a
+// Plain fills a text's placeholders from args: a name, its value, the next name, its value; or all of that in one []any. What a
 // text does not use is ignored; a key that does not exist or a value that is missing is an error.
-func (w words) plain(key string, args []any) (string, error) {
+func (w Texts) Plain(key string, args []any) (string, error) {
 	same := func(s string) string { return s }
 	return w.fill(key, args, same, same)
 }
 
-// rich is plain for HTML: all is escaped, and each value is in a <strong>.
-func (w words) rich(key string, args []any) (string, error) {
+// Rich is Plain for HTML: all is escaped, and each value is in a <strong>.
+func (w Texts) Rich(key string, args []any) (string, error) {
 	strong := func(s string) string { return "<strong>" + html.EscapeString(s) + "</strong>" }
 	return w.fill(key, args, html.EscapeString, strong)
 }
 
-func (w words) fill(key string, args []any, text, value func(string) string) (string, error) {
+func (w Texts) fill(key string, args []any, text, value func(string) string) (string, error) {
 	rest, ok := w[key]
 	if !ok {
-		return "", fmt.Errorf("server: no text %q", key)
+		return "", fmt.Errorf("words: no text %q", key)
 	}
 	if len(args) == 1 {
 		if list, ok := args[0].([]any); ok {
@@ -63,7 +64,7 @@ func (w words) fill(key string, args []any, text, value func(string) string) (st
 		name, forms, counted := strings.Cut(inner, "|")
 		v, ok := argument(args, name)
 		if !closed || !ok {
-			return "", fmt.Errorf("server: text %q lacks its %q", key, name)
+			return "", fmt.Errorf("words: text %q lacks its %q", key, name)
 		}
 		if counted {
 			one, other, _ := strings.Cut(forms, "|")

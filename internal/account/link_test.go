@@ -26,17 +26,22 @@ func each(t *testing.T, fn func(t *testing.T, one, two *Service)) {
 	t.Helper()
 	for _, e := range storetest.Engines() {
 		t.Run(e.Name, func(t *testing.T) {
-			url, hasher := e.New(t), factor.NewHasher(factor.Params{MemoryKiB: 8, Time: 1}, 2)
-			fn(t, New(storetest.Open(t, url), hasher), New(storetest.Open(t, url), hasher))
+			url := e.New(t)
+			fn(t, linksOf(storetest.Open(t, url)), linksOf(storetest.Open(t, url)))
 		})
 	}
+}
+
+// linksOf is a service for what is about links alone.
+func linksOf(db *store.DB) *Service {
+	return New(Options{DB: db, Hasher: factor.NewHasher(factor.Params{MemoryKiB: 8, Time: 1}, 2)})
 }
 
 // link makes one, as admin does.
 func link(t *testing.T, s *Service, kind string, id user.ID, life time.Duration) string {
 	t.Helper()
 	token := rand.Text()
-	storetest.Change(t, s.db, func(tx *store.Tx) error {
+	storetest.Change(t, s.DB, func(tx *store.Tx) error {
 		tx.CreateLink(hash(token), kind, id, life)
 		return storetest.Event(tx, id)
 	})
@@ -75,9 +80,9 @@ func atOnce(t *testing.T, uses ...func() error) int {
 func TestLinkWorksOnce(t *testing.T) {
 	each(t, func(t *testing.T, s, other *Service) {
 		ctx := context.Background()
-		u := storetest.AddUser(t, s.db, "anna")
-		storetest.Change(t, s.db, func(tx *store.Tx) error {
-			return errors.Join(tx.CreateSession(user.Session{ID: "old", User: u.ID, ExpiresAt: s.db.Now().Add(time.Hour)}, []byte("old")), storetest.Event(tx, u.ID))
+		u := storetest.AddUser(t, s.DB, "anna")
+		storetest.Change(t, s.DB, func(tx *store.Tx) error {
+			return errors.Join(tx.CreateSession(user.Session{ID: "old", User: u.ID, ExpiresAt: s.DB.Now().Add(time.Hour)}, []byte("old")), storetest.Event(tx, u.ID))
 		})
 		token := link(t, s, LinkReset, u.ID, time.Hour)
 		got, err := s.ReadLink(ctx, token)
@@ -93,12 +98,12 @@ func TestLinkWorksOnce(t *testing.T) {
 		if _, err := s.ReadLink(ctx, token); !errors.Is(err, ErrLinkGone) {
 			t.Errorf("a used link: %v", err)
 		}
-		storetest.View(t, s.db, func(tx *store.Tx) error {
+		storetest.View(t, s.DB, func(tx *store.Tx) error {
 			p, err := tx.PersonByID(u.ID)
 			if err != nil {
 				return err
 			}
-			if same, _, err := s.hasher.Check(ctx, good, p.Password); err != nil || !same {
+			if same, _, err := s.Hasher.Check(ctx, good, p.Password); err != nil || !same {
 				t.Errorf("the password is not the new one (%v)", err)
 			}
 			if open, err := tx.SessionsOf(u.ID); err != nil || len(open) != 0 {
@@ -138,7 +143,7 @@ func TestFirstAdministrator(t *testing.T) {
 			t.Errorf("a later set-up link: %v", err)
 		}
 		var people []*store.Person
-		storetest.View(t, s.db, func(tx *store.Tx) error {
+		storetest.View(t, s.DB, func(tx *store.Tx) error {
 			return tx.Persons(func(p *store.Person) error { people = append(people, p); return nil })
 		})
 		if len(people) != 1 || len(people[0].Roles) != 1 || people[0].Roles[0] != user.RoleAdmin || people[0].Name != people[0].Username {
@@ -157,10 +162,10 @@ func TestRefusals(t *testing.T) {
 			"a bad address": {Form{Username: "root", Email: "root", Password: good, Repeat: good}, user.ErrEmail},
 			"short":         {Form{Username: "root", Password: "hunter2", Repeat: "hunter2"}, factor.ErrTooShort},
 		}, first("root"))
-		u := storetest.AddUser(t, s.db, "anna")
+		u := storetest.AddUser(t, s.DB, "anna")
 		rules := policy.Default()
 		rules.Password.Groups = map[string]policy.PasswordRule{"staff": {MinLength: 20}}
-		storetest.Change(t, s.db, func(tx *store.Tx) error { return errors.Join(tx.PutPolicy(rules), storetest.Event(tx, u.ID)) })
+		storetest.Change(t, s.DB, func(tx *store.Tx) error { return errors.Join(tx.PutPolicy(rules), storetest.Event(tx, u.ID)) })
 		token := link(t, s, LinkInvitation, u.ID, time.Hour)
 		refuses(t, s, token, map[string]refusal{
 			"nothing":             {Form{}, ErrMissing},
@@ -197,7 +202,7 @@ func refuses(t *testing.T, s *Service, token string, bad map[string]refusal, the
 func TestSetupIsForNobody(t *testing.T) {
 	each(t, func(t *testing.T, s, _ *Service) {
 		setup := link(t, s, LinkSetup, "", time.Hour)
-		storetest.AddUser(t, s.db, "anna")
+		storetest.AddUser(t, s.DB, "anna")
 		if err := s.UseLink(context.Background(), storetest.Origin, setup, first("mallory")); !errors.Is(err, ErrLinkGone) {
 			t.Errorf("%v", err)
 		}
@@ -210,7 +215,7 @@ func TestLinkEnds(t *testing.T) {
 		t.Run(e.Name, func(t *testing.T) {
 			ctx, clock := context.Background(), storetest.NewClock()
 			db := storetest.OpenWith(t, e.New(t), store.Options{Sealer: storetest.Ring(t), Now: clock.Now})
-			s := New(db, factor.NewHasher(factor.Params{MemoryKiB: 8, Time: 1}, 2))
+			s := linksOf(db)
 			u := storetest.AddUser(t, db, "anna")
 			token := link(t, s, LinkReset, u.ID, time.Hour)
 			stray := link(t, s, LinkReset, "nobody", 48*time.Hour)

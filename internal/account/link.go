@@ -1,0 +1,164 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"strings"
+
+	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/store"
+	"github.com/portvakt/portvakt/internal/user"
+)
+
+// Link kinds.
+const (
+	LinkSetup      = "setup"
+	LinkInvitation = "invitation"
+	LinkReset      = "reset"
+)
+
+// Link is a one-time link that still works.
+type Link struct {
+	Kind      string
+	Person    user.User // zero for setup
+	MinLength int
+}
+
+func hash(token string) []byte {
+	sum := sha256.Sum256([]byte(token))
+	return sum[:]
+}
+
+// ReadLink gives the link behind token, or ErrLinkGone.
+func (s *Service) ReadLink(ctx context.Context, token string) (Link, error) {
+	all, err := s.DB.Policy(ctx)
+	if err != nil {
+		return Link{}, err
+	}
+	var out Link
+	err = s.DB.View(ctx, func(t *store.Tx) error {
+		l, err := t.LinkByToken(hash(token))
+		if err != nil {
+			return err
+		}
+		out = Link{Kind: l.Kind, MinLength: all.Password.MinLength}
+		if l.Kind == LinkSetup {
+			return nil
+		}
+		p, err := t.PersonByID(l.Person)
+		if err != nil {
+			return err
+		}
+		out.Person, out.MinLength = p.User, all.For(p.Groups).Password.MinLength
+		return nil
+	})
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, user.ErrNotFound) {
+		err = ErrLinkGone
+	}
+	return out, err
+}
+
+// Form is what the page of a link sends. The names are for setup alone.
+type Form struct {
+	Username, Name, Email string
+	Password, Repeat      string
+}
+
+// UseLink sets the password, or makes the first administrator, and spends the link, in one change. Every other session of
+// the person ends. The refusals are the errors above, those of package user and
+// of factor.Acceptable.
+func (s *Service) UseLink(ctx context.Context, o audit.Origin, token string, f Form) error {
+	link, err := s.ReadLink(ctx, token)
+	if err != nil {
+		return err
+	}
+	if link.Kind == LinkSetup {
+		if err := checkNames(&f); err != nil {
+			return err
+		}
+	}
+	password, err := s.acceptable(ctx, link.Person.Groups, f)
+	if err != nil {
+		return err
+	}
+	phc, err := s.Hasher.Hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	err = s.DB.Change(ctx, o, func(t *store.Tx) error {
+		t.UseLink(hash(token))
+		if link.Kind == LinkSetup {
+			return firstAdministrator(t, f, phc)
+		}
+		if err := t.Record(audit.Event{Kind: audit.LinkUsed, Actor: string(link.Person.ID), Subject: string(link.Person.ID),
+			Detail: map[string]string{"link": link.Kind}}); err != nil {
+			return err
+		}
+		return t.SetPassword(link.Person.ID, "", phc, "")
+	})
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		return ErrLinkGone
+	case errors.Is(err, store.ErrTaken):
+		return ErrTaken
+	}
+	return err
+}
+
+func checkNames(f *Form) error {
+	f.Username, f.Name, f.Email = strings.TrimSpace(f.Username), strings.TrimSpace(f.Name), strings.TrimSpace(f.Email)
+	if f.Username == "" {
+		return ErrMissing
+	}
+	return errors.Join(user.ValidUsername(f.Username), user.ValidName(f.Name), user.ValidEmail(f.Email))
+}
+
+// acceptable gives the password in its one spelling, or says why policy refuses it.
+func (s *Service) acceptable(ctx context.Context, groups []string, f Form) (string, error) {
+	all, err := s.DB.Policy(ctx)
+	if err != nil {
+		return "", err
+	}
+	if f.Password == "" {
+		return "", ErrMissing
+	}
+	if f.Password != f.Repeat {
+		return "", ErrMismatch
+	}
+	rules := all.For(groups).Password
+	return factor.Acceptable(f.Password, rules.MinLength, rules.MaxLength)
+}
+
+// firstAdministrator adds one, once in the life of a database, however many set-up links there are.
+func firstAdministrator(t *store.Tx, f Form, phc string) error {
+	u := user.User{ID: user.ID(rand.Text()), Username: f.Username, Name: f.Name, Email: f.Email, Roles: []string{user.RoleAdmin}}
+	if u.Name == "" {
+		u.Name = u.Username
+	}
+	if any, err := t.AnyUser(); err != nil || any {
+		return errors.Join(err, store.ErrConflict)
+	}
+	first, err := t.ClaimValue("first-administrator", string(u.ID))
+	if err != nil {
+		return err
+	}
+	if first != string(u.ID) {
+		return store.ErrConflict
+	}
+	if err := t.CreateUser(u, phc); err != nil {
+		return err
+	}
+	for _, e := range []audit.Event{
+		{Kind: audit.LinkUsed, Detail: map[string]string{"link": LinkSetup}},
+		{Kind: audit.UserCreated, Detail: map[string]string{"roles": user.RoleAdmin}},
+	} {
+		e.Actor, e.Subject = string(u.ID), string(u.ID)
+		if err := t.Record(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}

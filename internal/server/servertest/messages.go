@@ -1,0 +1,112 @@
+package servertest
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/portvakt/portvakt/internal/keyring"
+	"github.com/portvakt/portvakt/internal/mail"
+	"github.com/portvakt/portvakt/internal/notify"
+	"github.com/portvakt/portvakt/internal/sms"
+	"github.com/portvakt/portvakt/internal/words"
+	"github.com/portvakt/portvakt/web"
+)
+
+// texts opens what text messages and mail go out by: files, unless the options name another wire.
+func (s *Site) texts(t testing.TB, issuer *url.URL, ring *keyring.Ring, o Options) {
+	t.Helper()
+	dir := t.TempDir()
+	s.phone, s.post = filepath.Join(dir, "sms.jsonl"), filepath.Join(dir, "mail.jsonl")
+	cfg := o.SMS
+	if cfg.Wire == "file" {
+		cfg.Wire = "file:" + s.phone
+	}
+	cfg.Now, cfg.Log = o.Clock, o.logger(t)
+	outbox, err := sms.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	post, err := mail.Open(mail.Config{Wire: "file:" + s.post, Now: o.Clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := words.Load(web.FS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Notify = notify.New(notify.Options{DB: s.DB, SMS: outbox, Post: post, Words: all, Issuer: issuer, Brand: "Exempelbolaget", Key: ring.Secret("notify"), Log: o.logger(t)})
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	if !o.NoWatch {
+		running.Go(func() { s.Notify.Deliver(ctx) })
+	}
+	t.Cleanup(func() { cancel(); running.Wait(); outbox.Close() })
+}
+
+// Message is a text message or mail that arrived.
+type Message struct{ To, Subject, Body string }
+
+// Code is the code in a text message.
+func (m Message) Code() string {
+	found := regexp.MustCompile(`#([0-9]{6})$`).FindStringSubmatch(m.Body)
+	if found == nil {
+		return ""
+	}
+	return found[1]
+}
+
+// Texts gives the text messages so far; Post the mails.
+func (s *Site) Texts(t testing.TB) []Message { return readMessages(t, s.phone) }
+
+// Post gives the mails so far.
+func (s *Site) Post(t testing.TB) []Message { return readMessages(t, s.post) }
+
+// AwaitTexts waits until there are n text messages, for at most 10 seconds.
+func (s *Site) AwaitTexts(t testing.TB, n int) []Message { return await(t, n, s.Texts) }
+
+// AwaitPost waits until there are n mails, for at most 10 seconds.
+func (s *Site) AwaitPost(t testing.TB, n int) []Message { return await(t, n, s.Post) }
+
+func await(t testing.TB, n int, read func(testing.TB) []Message) []Message {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		all := read(t)
+		if len(all) >= n {
+			return all
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d messages after 10 s, want %d: %+v", len(all), n, all)
+		}
+		time.Sleep(10 * time.Millisecond) // polls; the deadline decides
+	}
+}
+
+func readMessages(t testing.TB, path string) []Message {
+	t.Helper()
+	file, err := os.Open(path)
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var all []Message
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		var m Message
+		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, m)
+	}
+	return all
+}
