@@ -276,3 +276,34 @@ func TestForget(t *testing.T) {
 		}
 	})
 }
+
+// TestEndsSignIns: a sign-in that may wait for a factor, or have proved it, ends when that is removed or replaced, and with the last
+// factor go the remembered browsers.
+func TestEndsSignIns(t *testing.T) {
+	engines(t, func(r *rig) {
+		r.policy(func(p *policy.Policy) { p.Factors.Required = false })
+		r.token(r.anna)
+		me := r.signIn(r.anna)
+		uri, err := r.s.BeginTOTP(ctx, me)
+		r.is("begin", err, nil)
+		over := func(what string, devices int) {
+			t.Helper()
+			storetest.View(t, r.s.DB, func(tx *store.Tx) error {
+				_, err := tx.SignInByID("thief")
+				left, err2 := tx.DevicesOf(r.anna.ID)
+				if !errors.Is(err, store.ErrNotFound) || len(left) != devices {
+					t.Errorf("%s: sign-in %v, devices %v", what, err, left)
+				}
+				return err2
+			})
+		}
+		r.underWay(r.signIn(r.anna), r.signIn(r.anna))
+		why, err := r.s.AddTOTP(ctx, me, code(t, uri, r.clock.Now()))
+		r.says("replace", why, "", err)
+		over("replaced", 1)
+		storetest.Change(t, r.s.DB, func(t *store.Tx) error { t.ForgetDevices(r.anna.ID); return storetest.Event(t, r.anna.ID) })
+		r.underWay(r.signIn(r.anna), r.signIn(r.anna))
+		r.is("remove", r.s.Remove(ctx, me, r.factors(r.anna)[0].ID), nil)
+		over("removed", 0)
+	})
+}

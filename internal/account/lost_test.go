@@ -20,7 +20,9 @@ func (r *rig) codes(p *store.Person) []string {
 	return codes
 }
 
-func from(n int) audit.Origin { return audit.Origin{IP: fmt.Sprintf("198.51.100.%d", n), Agent: "test"} }
+func from(n int) audit.Origin {
+	return audit.Origin{IP: fmt.Sprintf("198.51.100.%d", n), Agent: "test"}
+}
 
 // TestLost: a recovery code, used once by whoever is first, stops everything; the next works too.
 func TestLost(t *testing.T) {
@@ -29,7 +31,7 @@ func TestLost(t *testing.T) {
 		r.token(r.anna)
 		codes := r.codes(r.anna)
 		thief := r.signIn(r.anna)
-		r.underWay(thief, thief)
+		r.underWay(r.signIn(r.anna), thief)
 		r.mailed(r.anna, "mail.recovery_made")
 		rival := func(s *Service) func() error {
 			return func() error {

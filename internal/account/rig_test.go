@@ -82,6 +82,7 @@ func (r *rig) person(name string) *store.Person {
 func (r *rig) give(p *store.Person, f store.Factor) store.Factor {
 	r.t.Helper()
 	f.User = p.ID
+	r.clock.Add(time.Millisecond) // factors are in the order of their ids, which have their time
 	storetest.Change(r.t, r.s.DB, func(t *store.Tx) error { return errors.Join(t.AddFactor(f), storetest.Event(t, p.ID)) })
 	all := r.factors(p)
 	return all[len(all)-1]

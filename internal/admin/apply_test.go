@@ -51,7 +51,7 @@ func TestApplyTwice(t *testing.T) {
 		}
 		lines := apply(t, s, wholeFile)
 		if want := []string{"group staff: created", "group admins: created", "policies: changed", "user anna: created", "user bo: created",
-			"user bo: soft token set", "client app: created"}; !slices.Equal(lines, want) || !slices.Equal(would, want) {
+			"user bo: text-message number set", "user bo: soft token set", "client app: created"}; !slices.Equal(lines, want) || !slices.Equal(would, want) {
 			t.Errorf("it did %q and would have done %q", lines, would)
 		}
 		total := 0
