@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/portvakt/portvakt/internal/account"
+	"github.com/portvakt/portvakt/internal/admin"
+	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
 )
 
@@ -23,6 +25,7 @@ type userCmd struct {
 	Unlock        userUnlockCmd   `cmd:"" help:"Clear a person's counters of wrong tries."`
 	ResetPassword userPasswordCmd `cmd:"" help:"Print a link that sets a new password, or read one with --password-stdin."`
 	ResetFactors  userFactorsCmd  `cmd:"" help:"Take away a person's second factors."`
+	Lost          userLostCmd     `cmd:"" help:"For a lost phone or key: stop every second factor of a person and end their sessions; --undo takes it back."`
 }
 
 // named is a command about one person.
@@ -148,4 +151,43 @@ func (c *userFactorsCmd) Run(s *settings) error {
 	return onPerson(s, "user "+c.Name+": factors removed", func(ctx context.Context, v *service) error {
 		return v.admin.ResetFactors(ctx, cli, c.Name)
 	})
+}
+
+type userLostCmd struct {
+	named
+	Undo bool `help:"Allow again what was stopped in the last 72 hours."`
+}
+
+// Run stops the factors, or allows them again.
+func (c *userLostCmd) Run(s *settings) error {
+	return command(s, func(ctx context.Context, v *service) error {
+		if c.Undo {
+			allowed, err := v.admin.AllowFactors(ctx, cli, c.Name, v.tell("mail.factor_allowed"))
+			if err == nil {
+				fmt.Printf("user %s: allowed again: %s\n", c.Name, factorKinds(allowed))
+			}
+			return err
+		}
+		stopped, until, err := v.admin.StopFactors(ctx, cli, c.Name, v.tell("mail.factor_stopped"))
+		if err == nil {
+			fmt.Printf("user %s: stopped: %s; every session and remembered browser is over\n", c.Name, factorKinds(stopped))
+			fmt.Printf("until %s this takes it back: portvakt user lost %s --undo\n", stamp(until), c.Name)
+		}
+		return err
+	})
+}
+
+// tell gives what queues the mail of this key about a person's factors.
+func (v *service) tell(key string) admin.Tell {
+	return func(t *store.Tx, p *store.Person, factors []store.Factor) error {
+		return account.Tell(v.notify, t, p, key, factors)
+	}
+}
+
+func factorKinds(factors []store.Factor) string {
+	var kinds []string
+	for _, f := range factors {
+		kinds = append(kinds, string(f.Kind))
+	}
+	return join(kinds)
 }

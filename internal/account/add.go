@@ -121,7 +121,7 @@ func (s *Service) settle(ctx context.Context, me Self, c store.Challenge, why au
 		if !within {
 			out = audit.Delayed
 		}
-		if out == "" {
+		if out == "" || c.Kind == user.FactorPasskey {
 			used, err := w.UseChallenge(c.Scope, c.ID)
 			if err != nil {
 				return err

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/flow"
+	"github.com/portvakt/portvakt/internal/notify"
 	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
@@ -159,22 +161,18 @@ func (w work) factor(id string) (store.Factor, error) {
 
 // tell queues a mail about factors.
 func (s *Service) tell(t *store.Tx, p *store.Person, key string, factors ...store.Factor) error {
-	return s.Notify.Mail(t, p, key, "factor", s.words(p, factors))
+	return Tell(s.Notify, t, p, key, factors)
 }
 
-// words names the kinds of factors in the person's language, each once.
-func (s *Service) words(p *store.Person, factors []store.Factor) string {
-	text, told := "", []user.FactorKind{}
+// Tell queues a mail to a person about some of their factors, whose kinds it names in their language, each once.
+func Tell(n *notify.Service, t *store.Tx, p *store.Person, key string, factors []store.Factor) error {
+	var told []string
 	for _, f := range factors {
-		if slices.Contains(told, f.Kind) {
-			continue
+		if word := n.Word(p, "kind."+string(f.Kind)); !slices.Contains(told, word) {
+			told = append(told, word)
 		}
-		if told = append(told, f.Kind); text != "" {
-			text += ", "
-		}
-		text += s.Notify.Word(p, "kind."+string(f.Kind))
 	}
-	return text
+	return n.Mail(t, p, key, "factor", strings.Join(told, ", "))
 }
 
 // Factor is one factor as its owner sees it.

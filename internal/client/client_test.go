@@ -126,7 +126,7 @@ func TestValidate(t *testing.T) {
 		{"100,000 scopes", func(c *Client) { c.Scope = strings.Repeat("a ", 100_000) }, "scope "},
 		{"1fa", func(c *Client) { c.MinimumACR = "urn:portvakt:acr:1fa" }, ""},
 		{"2fa", func(c *Client) { c.MinimumACR = "urn:portvakt:acr:2fa" }, ""},
-		{"phr", func(c *Client) { c.MinimumACR = "phr" }, `minimum_acr "phr": is not available in this version`},
+		{"phr", func(c *Client) { c.MinimumACR = "phr" }, ""},
 		{"phrh", func(c *Client) { c.MinimumACR = "phrh" }, `minimum_acr "phrh": is not available in this version`},
 		{"other acr", func(c *Client) { c.MinimumACR = "0" }, `minimum_acr "0"`},
 
@@ -156,7 +156,7 @@ func TestValidate(t *testing.T) {
 
 func TestValidateFindsEveryFault(t *testing.T) {
 	c := sample(func(c *Client) {
-		c.ID, c.Scope, c.SigningAlg, c.MinimumACR, c.RequireConsent = "a b", "*", "none", "phr", true
+		c.ID, c.Scope, c.SigningAlg, c.MinimumACR, c.RequireConsent = "a b", "*", "none", "phrh", true
 		c.RedirectURIs = []string{"https://ok.example/", "file:///etc/passwd", "https://*.example/" + strings.Repeat("a", 500)}
 	})
 	lines := strings.Split(c.Validate().Error(), "\n")

@@ -153,9 +153,9 @@ func (c *Client) checkTokens(f *faults) {
 		f.add("id_token_signed_response_alg", a, unavailable+"use RS256, ES256 or EdDSA")
 	}
 	switch c.MinimumACR {
-	case "", "urn:portvakt:acr:1fa", "urn:portvakt:acr:2fa":
+	case "", "urn:portvakt:acr:1fa", "urn:portvakt:acr:2fa", "phr":
 	default:
-		f.add("minimum_acr", c.MinimumACR, unavailable+"use urn:portvakt:acr:1fa or urn:portvakt:acr:2fa, or remove it")
+		f.add("minimum_acr", c.MinimumACR, unavailable+"use urn:portvakt:acr:1fa, urn:portvakt:acr:2fa or phr, or remove it")
 	}
 	if len(c.Scope) > maxScope {
 		f.add("scope", c.Scope, fmt.Sprintf("is longer than %d characters; remove scopes", maxScope))

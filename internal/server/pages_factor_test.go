@@ -188,13 +188,14 @@ func TestFactorFields(t *testing.T) {
 		want string
 	}{
 		{shown{"signin", signinPage{page: b, Action: "/x", Passkey: "{}"}}, "username=username webauthn password=current-password"},
-		{shown{"sms", smsPage{page: b, State: "sent"}}, "code=one-time-code"},
-		{shown{"sms", smsPage{page: b, State: "failed"}}, "code=one-time-code"},
-		{shown{"sms", smsPage{page: b, State: "full"}}, ""},
+		{shown{"sms", smsPage{page: b, State: "sent", Mark: "KX"}}, "code=one-time-code"},
+		{shown{"sms", smsPage{page: b, State: "failed", Mark: "KX"}}, "code=one-time-code"},
+		{shown{"sms", smsPage{page: b, State: "full", Mark: "KX"}}, ""},
+		{shown{"sms", smsPage{page: b, State: "failed"}}, ""},
 		{shown{"recovery", recoveryPage{page: b}}, "recovery=one-time-code"},
 		{shown{"enrolpasskey", enrolPasskeyPage{page: b}}, "name=off"},
 		{shown{"addnumber", addNumberPage{page: b}}, "phone=tel"},
-		{shown{"addnumber", addNumberPage{page: b, Number: "••• 05", State: "sent"}}, "code=one-time-code"},
+		{shown{"addnumber", addNumberPage{page: b, Number: "••• 05", State: "sent", Mark: "KX"}}, "code=one-time-code"},
 		{shown{"lost", lostPage{page: b}}, "username=username recovery=one-time-code"},
 		{shown{"stop", stopPage{page: b, Factors: []factorRow{{ID: "f1", Kind: "sms"}, {ID: "f2", Kind: "totp"}}}}, "factor= factor="},
 	} {
@@ -223,7 +224,10 @@ func TestSMSPage(t *testing.T) {
 		{"sending", "", "sms.sending", "", true, true, true},
 		{"sent", "", "sms.sent", "", false, false, true},
 		{"failed", "", "sms.failed", "alert.sms_failed", false, false, true},
-		{"full", "", "sms.full", "alert.sms_full", false, false, false},
+		{"full", "", "sms.none", "alert.sms_full", false, false, false},
+		{"full", "alert.code", "sms.none", "alert.sms_full", false, false, false},
+		{"none", "", "sms.none", "alert.sms_none", false, false, false},
+		{"none", "alert.code", "sms.none", "alert.sms_none", false, false, false},
 		{"sent", "alert.code", "sms.sent", "alert.code_sms", false, false, true},
 		{"failed", "alert.code_used", "sms.failed", "alert.code_sms_used", false, false, true},
 		{"sending", "alert.version", "sms.sending", "alert.version", true, true, true},
@@ -231,7 +235,11 @@ func TestSMSPage(t *testing.T) {
 		b := p.page("en")
 		d := asked("sms")
 		d.Alert = c.alert
-		w, doc := show(t, p, shown{"sms", smsPage{b, d, "••• 05", "KX", c.state, "/login/x/sms"}})
+		v := smsPage{b, d, "••• 05", "KX", c.state, "/login/x/sms"}
+		if c.state == "none" { // what waited is gone
+			v.Number, v.Mark, v.State = "", "", "failed"
+		}
+		w, doc := show(t, p, shown{"sms", v})
 		lead, _ := b.T(c.lead, "number", "••• 05")
 		at := c.state + " " + c.alert
 		if w.Code != http.StatusOK || !strings.Contains(text(doc), lead) {

@@ -20,7 +20,7 @@ func (d second) Attr(field string) template.HTMLAttr {
 }
 
 // smsPage, "sms", asks for the code of a text message. The field is named code. Two more buttons of forms of their own, named
-// action: resend, and disown ("this was not me").
+// action: resend, and disown ("this was not me"). Without a mark, or where State is full, there is no code to wait for and no field.
 type smsPage struct {
 	page
 	second
@@ -32,23 +32,31 @@ type smsPage struct {
 
 // Told is the page with the alert that is told on it: see told.
 func (d smsPage) Told() smsPage {
-	d.Alert = told(d.Alert, d.State)
+	d.Alert = told(d.Alert, d.State, d.Waits())
 	return d
 }
+
+// Waits reports whether there is a code to wait for.
+func (d smsPage) Waits() bool { return d.Mark != "" && d.State != "full" }
 
 // Lead is the key of what the page says about the message.
 func (d smsPage) Lead() string { return lead(d.State) }
 
 // told is the alert of a page that waits for a texted code: what is said of a wrong code is said of this one, and where there is
 // nothing else to say, what became of the message.
-func told(alert, state string) string {
+func told(alert, state string, waits bool) string {
+	wrong := alert == "alert.code" || alert == "alert.code_used"
 	switch {
+	case (alert == "" || wrong) && state == "full":
+		return "alert.sms_full"
+	case (alert == "" || wrong) && !waits:
+		return "alert.sms_none"
 	case alert == "alert.code":
 		return "alert.code_sms"
 	case alert == "alert.code_used":
 		return "alert.code_sms_used"
-	case alert == "" && (state == "failed" || state == "full"):
-		return "alert.sms_" + state
+	case alert == "" && state == "failed":
+		return "alert.sms_failed"
 	}
 	return alert
 }
@@ -141,6 +149,7 @@ type app struct {
 }
 
 // addNumberPage, "addnumber", asks for a number in the field phone (autocomplete tel), and then, with Mark, for the code sent to it.
+// Its buttons named action are resend, and restart (another number).
 type addNumberPage struct {
 	page
 	second
@@ -153,9 +162,12 @@ type addNumberPage struct {
 
 // Told is the page with the alert that is told on it: see told.
 func (d addNumberPage) Told() addNumberPage {
-	d.Alert = told(d.Alert, d.State)
+	d.Alert = told(d.Alert, d.State, d.Waits())
 	return d
 }
+
+// Waits reports whether there is a code to wait for.
+func (d addNumberPage) Waits() bool { return d.Number != "" && d.Mark != "" && d.State != "full" }
 
 // Lead is the key of what the page says about the message.
 func (d addNumberPage) Lead() string { return lead(d.State) }
