@@ -34,6 +34,7 @@ type settings struct {
 	MailFile string `help:"File that holds the mail address, instead of mail." placeholder:"FILE"`
 	MailFrom string `help:"The sender of mail." placeholder:"ADDRESS"`
 
+	MetricsListen string `help:"Address for Prometheus metrics, at /metrics; none unless given." placeholder:"ADDRESS"`
 	LogFormat     string `help:"text or json; text on a terminal, else json." enum:"auto,text,json" default:"auto"`
 	TestClockFile string `help:"File with a signed duration such as +90s that is added to the clock, read anew each second. Refused unless the issuer's host is loopback. For tests alone." placeholder:"FILE"`
 }

@@ -81,6 +81,17 @@ func (v *service) serve(ctx context.Context, listener net.Listener) error {
 	background.Go(func() { v.watchKeys(ctx) })
 	background.Go(func() { v.sweep(ctx) })
 	background.Go(func() { v.notify.Deliver(ctx) })
+	if v.settings.MetricsListen != "" {
+		figures, err := net.Listen("tcp", v.settings.MetricsListen)
+		if err != nil {
+			return fmt.Errorf("the address %s cannot be served on (%s); choose another with --metrics-listen", v.settings.MetricsListen, cause(err))
+		}
+		background.Go(func() {
+			if err := v.metrics(ctx, figures); err != nil {
+				v.log.Error("metrics are not served", "error", err)
+			}
+		})
+	}
 	srv := handler.HTTP()
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(listener) }()

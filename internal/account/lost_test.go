@@ -81,15 +81,23 @@ func TestLostIsNobodys(t *testing.T) {
 		r.token(r.anna)
 		annas, eves := r.codes(r.anna), r.codes(r.eve)
 		before := r.state(r.anna)
-		for _, c := range []struct {
+		var cost [2]int64 // reads and writes; the same for each, since time tells too
+		for i, c := range []struct {
 			name, code string
 			want       audit.Reason
 		}{
 			{"anna", eves[0], audit.WrongCode}, {"anna", "", audit.WrongCode}, {"anna", annas[0][:9], audit.WrongCode},
 			{"nobody", annas[0], audit.UnknownUser}, {"", annas[0], audit.UnknownUser}, {"anna\x00", annas[0], audit.UnknownUser}, {"\xff", annas[0], audit.UnknownUser},
 		} {
+			reads, writes := r.s.DB.Trips()
 			why, err := r.s.Lost(ctx, from(1), c.name, c.code)
 			r.says(c.name+" "+c.code, why, c.want, err)
+			after, afterWrites := r.s.DB.Trips()
+			if spent := [2]int64{after - reads, afterWrites - writes}; i == 0 {
+				cost = spent
+			} else if spent != cost {
+				t.Errorf("%q %q: %v reads and writes, the first %v", c.name, c.code, spent, cost)
+			}
 		}
 		if after := r.state(r.anna); after != before {
 			t.Errorf("from %s to %s", before, after)

@@ -9,6 +9,7 @@ import (
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/mail"
 	"github.com/portvakt/portvakt/internal/store"
+	"github.com/portvakt/portvakt/internal/words"
 )
 
 // Mail puts what was done to a person's account into the outbox, in their language. key names the text ("mail.factor_added"); args
@@ -18,11 +19,7 @@ func (s *Service) Mail(t *store.Tx, p *store.Person, key string, args ...any) er
 		return nil
 	}
 	texts := s.texts(p.Locale)
-	agent := t.Origin().Agent
-	if agent == "" {
-		agent = "–"
-	}
-	args = append(args, "name", p.Name, "brand", s.Brand, "url", s.Issuer.String()+"/account", "time", t.Now().In(time.Local).Format("2006-01-02 15:04"), "agent", agent)
+	args = append(args, "name", p.Name, "brand", s.Brand, "url", s.Issuer.String()+"/account", "time", t.Now().In(time.Local).Format("2006-01-02 15:04"), "agent", words.Agent(t.Origin().Agent))
 	subject, err := texts.Plain(key+".subject", args)
 	if err != nil {
 		return err

@@ -24,6 +24,7 @@ const (
 	day         = 24 * time.Hour
 	perNumber   = 3 // in 10 minutes
 	alarmLeast  = 20
+	maxApp      = 24                     // characters of an application's name, so that a message is one part
 	marks       = "ABCDEFHJKLMNPRTUVXYZ" // no letter that is taken for another
 	laneBudget  = "sms:day"
 	laneUsed    = "sms:used"
@@ -162,6 +163,9 @@ func (s *Service) compose(x Text, c store.Challenge, digits string, now time.Tim
 	if app == "" {
 		key, app = "sms.body_own", s.Brand
 	}
+	if name := []rune(app); len(name) > maxApp {
+		app = string(name[:maxApp])
+	}
 	body, err := texts.Plain(key, []any{"app", app, "code", digits, "mark", c.Mark, "time", now.In(time.Local).Format("15:04")})
 	if err != nil {
 		return sms.Message{}, err
@@ -276,4 +280,24 @@ func contains(list []string, s string) bool {
 		}
 	}
 	return false
+}
+
+// Day is what the text messages of the present 24 hours came to, over every instance.
+type Day struct{ Sent, Used, Limit int }
+
+// Day reads it.
+func (s *Service) Day(ctx context.Context) (Day, error) {
+	all, err := s.DB.Policy(ctx)
+	if err != nil {
+		return Day{}, err
+	}
+	d := Day{Limit: all.SMS.PerDay}
+	err = s.DB.View(ctx, func(t *store.Tx) error {
+		if d.Sent, err = t.Attempts(laneBudget, day); err != nil {
+			return err
+		}
+		d.Used, err = t.Attempts(laneUsed, day)
+		return err
+	})
+	return d, err
 }

@@ -46,8 +46,10 @@ func (s *Server) ticked(name string, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := r.ParseForm(); err != nil {
 			r.PostForm, r.Form = nil, nil // readForm meets the same fault, and tells it
+		} else {
+			r.Form[name] = r.PostForm[name]
+			delete(r.PostForm, name)
 		}
-		delete(r.PostForm, name)
 		if s.ownForm(w, r) {
 			next(w, r)
 		}
