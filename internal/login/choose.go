@@ -55,7 +55,7 @@ func (s *Service) choose(ctx context.Context, o audit.Origin, in store.SignIn, a
 }
 
 // disown ends a sign-in that the person says is not theirs, and the code that was sent for it.
-func (s *Service) disown(ctx context.Context, o audit.Origin, in store.SignIn) (Result, error) {
+func (s *Service) disown(ctx context.Context, o audit.Origin, in store.SignIn, a Answer) (Result, error) {
 	next := in.Flow
 	var ok bool
 	if next.Flow, ok = flow.End(in.Flow.Flow); !ok {
@@ -75,7 +75,7 @@ func (s *Service) disown(ctx context.Context, o audit.Origin, in store.SignIn) (
 			Client: in.Flow.Client, Detail: map[string]string{"flow": in.Flow.ID, "step": string(in.Flow.Step)}})
 	})
 	if errors.Is(err, store.ErrConflict) {
-		return s.stale(ctx, in.Flow.ID, "")
+		return s.stale(ctx, in.Flow.ID, a.Browser)
 	}
 	if err != nil {
 		return Result{}, err

@@ -95,9 +95,10 @@ func passkeyRule(p policy.Policy) factor.PasskeyRule {
 	return factor.PasskeyRule{Attestation: p.Factors.Attestation, AAGUIDs: p.Factors.AAGUIDs}
 }
 
-// checkPasskeyAlone takes a passkey in the place of name and password: the user must have been verified.
+// checkPasskeyAlone takes a passkey in the place of name and password: the user must have been verified. Wrong passwords never stand in its
+// way: its tries are counted by themselves, and only to bound the work.
 func (s *Service) checkPasskeyAlone(ctx context.Context, o audit.Origin, in store.SignIn, a Answer, c *checked) error {
-	c.lanes = []lane{{name: "address:" + s.network(o.IP, 64), limit: c.rules.Lockout.Attempts * addressRate, window: time.Duration(c.rules.Lockout.Window), shared: true}}
+	c.lanes = []lane{{name: "passkeys:" + s.network(o.IP, 64), limit: c.rules.Lockout.Attempts * addressRate, window: time.Duration(c.rules.Lockout.Window), shared: true}}
 	c.verdict.Reason = audit.WrongCode
 	if s.Passkeys == nil {
 		return nil

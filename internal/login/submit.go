@@ -87,7 +87,7 @@ func (s *Service) Submit(ctx context.Context, o audit.Origin, id string, a Answe
 	case a.Version != in.Flow.Version:
 		return s.shown(ctx, in, ErrStale)
 	case a.Disown:
-		return s.disown(ctx, o, in)
+		return s.disown(ctx, o, in, a)
 	case a.Way != "":
 		return s.choose(ctx, o, in, a)
 	}
@@ -310,6 +310,9 @@ func (s *Service) open(t *store.Tx, a Answer, c checked, next *store.Flow, out *
 	}
 	if err == nil && old.User == session.User && old.Live(t.Now()) {
 		session.ID = old.ID
+		if next.From != "" { // one factor more makes a session stronger, neither fresher nor longer
+			session.AuthTime, session.ExpiresAt = old.AuthTime, old.ExpiresAt
+		}
 		t.RenewSession(session, Hash(out.Secret))
 		next.Session = session.ID
 		return nil
