@@ -78,7 +78,7 @@ const foreign = `
 	github.com/nyaruka/phonenumbers: internal/sms
 	github.com/wneessen/go-mail:    internal/mail
 	golang.org/x/mod/sumdb:         internal/trail
-	golang.org/x/text:              internal/factor internal/login internal/account internal/admin internal/server
+	golang.org/x/text:              internal/factor
 	github.com/alecthomas/kong:     cmd/portvakt
 	github.com/goccy/go-yaml:       cmd/portvakt internal/admin
 	github.com/coreos/go-oidc:      cmd/portvakt

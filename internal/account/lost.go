@@ -6,12 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"net/netip"
-	"strings"
 	"time"
-	"unicode/utf8"
-
-	"golang.org/x/text/unicode/norm"
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
@@ -23,14 +18,14 @@ import (
 // of it, and every remembered browser, and is spent. The reason says why it did not, and is for the trail alone: for a name that is nobody's,
 // a wrong code and a person who may not sign in the work is the same, and the page has to be (threats EN-03).
 func (s *Service) Lost(ctx context.Context, o audit.Origin, login, code string) (audit.Reason, error) {
-	login = plainName(login)
+	login = factor.Name(login)
 	var out audit.Reason
 	err := s.DB.Change(ctx, o, func(t *store.Tx) error {
 		p, err := t.PersonByLogin(login)
 		if err != nil && !errors.Is(err, user.ErrNotFound) {
 			return err
 		}
-		if out, err = s.lost(t, o, p, login, code); err != nil || out == "" {
+		if out, err = s.lost(t, o, p, code); err != nil || out == "" {
 			return err
 		}
 		e := audit.Event{Kind: audit.RecoveryUsed, Outcome: audit.Refused, Reason: out}
@@ -39,38 +34,31 @@ func (s *Service) Lost(ctx context.Context, o audit.Origin, login, code string) 
 		}
 		return t.Record(e)
 	})
-	if err == nil {
+	if err == nil && out == "" {
 		s.Notify.Wake()
 	}
 	return out, err
 }
 
-func (s *Service) lost(t *store.Tx, o audit.Origin, p *store.Person, login, code string) (audit.Reason, error) {
-	who, owner, why := "nobody:"+user.NameKey(login), user.ID(""), audit.UnknownUser
+// lost counts tries by the address alone, 50 in 15 minutes: a count of the person's would let a stranger, who needs no password here, keep them
+// from their own codes. A code has 49 bits, which nobody guesses.
+func (s *Service) lost(t *store.Tx, o audit.Origin, p *store.Person, code string) (audit.Reason, error) {
+	owner, why := user.ID(""), audit.UnknownUser
 	if p != nil {
-		who, owner, why = string(p.ID), p.ID, audit.WrongCode
+		owner, why = p.ID, audit.WrongCode
 		if p.Disabled() {
 			owner, why = "", audit.Disabled // nobody's: there is no code to find
 		}
 	}
-	address := "lost:" + s.network(o.IP)
+	address := "lost:" + s.network(o)
 	if ok, err := t.TakeAttempt(address, 50, 15*time.Minute, false); err != nil || !ok {
 		return audit.Delayed, err
 	}
-	counted := lanes(who, user.FactorRecovery)
-	for _, l := range counted {
-		if ok, err := t.TakeAttempt(l.name, l.limit, l.window, true); err != nil || !ok {
-			return audit.Delayed, err
-		}
-	}
-	right, err := t.UseRecoveryCode(owner, factor.RecoveryMAC(s.Key, who, code))
+	right, err := t.UseRecoveryCode(owner, factor.RecoveryMAC(s.Key, string(owner), code))
 	if err != nil || !right {
 		return why, err
 	}
 	t.GiveBackAttempt(address)
-	for _, l := range counted {
-		t.ClearAttempts(l.name)
-	}
 	return "", s.stopAll(t, p)
 }
 
@@ -89,24 +77,9 @@ func (s *Service) stopAll(t *store.Tx, p *store.Person) error {
 	return errors.Join(s.Notify.Mail(t, p, "mail.recovery_used", "left", left), s.tell(t, p, "mail.factor_stopped", stopped...))
 }
 
-// network is what counts as one address, an IPv4 address or the /64 of an IPv6 one, in a form that shows none.
-func (s *Service) network(ip string) string {
-	if addr, err := netip.ParseAddr(ip); err == nil {
-		ip = addr.Unmap().String()
-		if prefix, err := addr.WithZone("").Prefix(64); err == nil && !addr.Unmap().Is4() {
-			ip = prefix.String()
-		}
-	}
+// network names the address in a lane, in a form that shows none.
+func (s *Service) network(o audit.Origin) string {
 	m := hmac.New(sha256.New, s.Key)
-	m.Write([]byte("address\x00" + ip))
+	m.Write([]byte("address\x00" + o.Network(64)))
 	return hex.EncodeToString(m.Sum(nil)[:8])
-}
-
-// plainName gives a user name in the spelling that rows have (Unicode NFC), or, for what can be nobody's name, a text
-// that is nobody's either.
-func plainName(name string) string {
-	if len(name) > 512 || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
-		return "?"
-	}
-	return norm.NFC.String(name)
 }

@@ -2,7 +2,10 @@
 // reasons. Contract §6 fixes their words. It is pure.
 package audit
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Outcome says how it went.
 type Outcome string
@@ -53,6 +56,22 @@ type Origin struct {
 	IP      string // the peer, after trusted proxies
 	Agent   string // User-Agent, at most 256 bytes
 	Request string // request id
+}
+
+// Network is what of the origin's address limits count: an IPv4 address, or the first bits of an IPv6 one, of which one host often has very many.
+func (o Origin) Network(bits int) string {
+	addr, err := netip.ParseAddr(o.IP)
+	if err != nil {
+		return o.IP
+	}
+	if addr = addr.Unmap().WithZone(""); addr.Is4() {
+		return addr.String()
+	}
+	prefix, err := addr.Prefix(bits)
+	if err != nil {
+		return addr.String()
+	}
+	return prefix.String()
 }
 
 // Event is one line of the trail. The store gives it its ID and time, and seals IP, Agent and Name under the key of the

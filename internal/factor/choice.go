@@ -2,7 +2,10 @@ package factor
 
 import (
 	"errors"
+	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // ErrTooShort says that a chosen password has fewer characters than policy asks for.
@@ -22,4 +25,12 @@ func Acceptable(password string, least, most int) (string, error) {
 		return "", ErrTooLong
 	}
 	return normal, nil
+}
+
+// Name gives a user name in the spelling that rows have (Unicode NFC), or, for what can be nobody's name, a text that is nobody's either.
+func Name(name string) string {
+	if len(name) > 512 || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
+		return "?"
+	}
+	return norm.NFC.String(name)
 }

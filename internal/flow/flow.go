@@ -198,7 +198,7 @@ func (f Flow) provedNext(v Verdict) (Flow, []audit.Event) {
 		}
 		gave = []user.Method{v.Key, user.MethodPresence}
 	}
-	f.Proved = append(f.Proved[:len(f.Proved):len(f.Proved)], gave...)
+	f.Proved = append(slices.DeleteFunc(slices.Clone(f.Proved), func(m user.Method) bool { return m == user.MethodDevice }), gave...)
 	return f.advance(append(events, proved(f, gave[0])))
 }
 

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
@@ -98,7 +99,7 @@ func passkeyRule(p policy.Policy) factor.PasskeyRule {
 // checkPasskeyAlone takes a passkey in the place of name and password: the user must have been verified. Wrong passwords never stand in its
 // way: its tries are counted by themselves, and only to bound the work.
 func (s *Service) checkPasskeyAlone(ctx context.Context, o audit.Origin, in store.SignIn, a Answer, c *checked) error {
-	c.lanes = []lane{{name: "passkeys:" + s.network(o.IP, 64), limit: c.rules.Lockout.Attempts * addressRate, window: time.Duration(c.rules.Lockout.Window), shared: true}}
+	c.lanes = []lane{{name: "passkeys:" + s.network(o, 64), limit: c.rules.Lockout.Attempts * addressRate, window: time.Duration(c.rules.Lockout.Window), shared: true}}
 	c.verdict.Reason = audit.WrongCode
 	if s.Passkeys == nil {
 		return nil
@@ -211,8 +212,8 @@ func (s *Service) checkNewPasskey(ctx context.Context, in store.SignIn, a Answer
 		return err
 	}
 	name := strings.TrimSpace(a.Name)
-	if len(name) > 64 || user.ValidName(name) != nil {
-		name = ""
+	if name == "" || utf8.RuneCountInString(name) > 64 || user.ValidName(name) != nil {
+		name = s.word(in.Person, "kind.webauthn")
 	}
 	c.verdict.Reason, c.verdict.Key = "", user.MethodSoftKey
 	c.enrol = &store.Factor{User: in.Person.ID, Kind: user.FactorPasskey, Name: name, Secret: made.Encode(), Handle: made.ID, Counter: int64(made.SignCount)}

@@ -5,12 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"net/netip"
-	"strings"
 	"time"
-	"unicode/utf8"
-
-	"golang.org/x/text/unicode/norm"
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
@@ -22,7 +17,7 @@ import (
 // passwordLanes are the counters of a try at a password: of the name as it was typed, of the person behind it, and of the
 // address; in a browser that the person has signed in with before, of that browser alone.
 func (s *Service) passwordLanes(o audit.Origin, p *store.Person, a Answer, rules policy.Policy) []lane {
-	limit, window, site := rules.Lockout.Attempts, time.Duration(rules.Lockout.Window), ":password:"+s.network(o.IP, 48)
+	limit, window, site := rules.Lockout.Attempts, time.Duration(rules.Lockout.Window), ":password:"+s.network(o, 48)
 	who := "nobody:" + user.NameKey(a.Username) // a counter of no use, at the price of a person's
 	if p != nil {
 		who = string(p.ID)
@@ -32,7 +27,7 @@ func (s *Service) passwordLanes(o audit.Origin, p *store.Person, a Answer, rules
 	}
 	return []lane{{name: user.NameKey(a.Username) + site, limit: limit, window: window},
 		{name: who + site, limit: limit, window: window, silent: true},
-		{name: "address:" + s.network(o.IP, 64), limit: limit * addressRate, window: window, shared: true}}
+		{name: "address:" + s.network(o, 64), limit: limit * addressRate, window: window, shared: true}}
 }
 
 // checkPassword costs the same for a person who does not exist, has no password or may not sign in.
@@ -83,25 +78,10 @@ func stamp(phc string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// network is what counts as one address: an IPv4 address, or the first bits of an IPv6 one. A guesser often has a whole
-// /48, so a person's lane counts that as one; what everybody shares counts a /64, since a /48 can be a whole operator.
-func (s *Service) network(ip string, bits int) string {
-	if addr, err := netip.ParseAddr(ip); err == nil {
-		ip = addr.Unmap().String()
-		if prefix, err := addr.WithZone("").Prefix(bits); err == nil && !addr.Unmap().Is4() {
-			ip = prefix.String()
-		}
-	}
+// network names the address in a lane. A guesser often has a whole /48, so a person's lane counts that as one; what everybody shares counts
+// a /64, since a /48 can be a whole operator.
+func (s *Service) network(o audit.Origin, bits int) string {
 	m := hmac.New(sha256.New, s.key)
-	m.Write([]byte(ip))
+	m.Write([]byte(o.Network(bits)))
 	return hex.EncodeToString(m.Sum(nil)[:8])
-}
-
-// plainName gives a user name in the spelling that rows have (Unicode NFC), or, for what can be nobody's name, a text
-// that is nobody's either.
-func plainName(name string) string {
-	if len(name) > 512 || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
-		return "?"
-	}
-	return norm.NFC.String(name)
 }

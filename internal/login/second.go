@@ -252,10 +252,14 @@ func (s *Service) mail(t *store.Tx, p *store.Person, key string, args ...any) er
 }
 
 func (s *Service) mailFactor(t *store.Tx, p *store.Person, key string, kind user.FactorKind) error {
+	return s.mail(t, p, key, "factor", s.word(p, "kind."+string(kind)))
+}
+
+func (s *Service) word(p *store.Person, key string) string {
 	if s.Notify == nil {
-		return nil
+		return ""
 	}
-	return s.Notify.Mail(t, p, key, "factor", s.Notify.Word(p, "kind."+string(kind)))
+	return s.Notify.Word(p, key)
 }
 
 // text prepares the message of the step SMS.

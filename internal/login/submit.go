@@ -73,7 +73,7 @@ type lane struct {
 // Submit answers the present step. ErrGone, ErrWrongBrowser and ErrStale are answers to a page that is not the present
 // one; factor.ErrBusy and store.ErrOutage say to try later, and nothing was counted.
 func (s *Service) Submit(ctx context.Context, o audit.Origin, id string, a Answer) (Result, error) {
-	a.Username = plainName(a.Username)
+	a.Username = factor.Name(a.Username)
 	in, err := s.read(ctx, id, a.Browser, a.Username)
 	if errors.Is(err, ErrWrongBrowser) {
 		return Result{}, s.wrongBrowser(ctx, o, in)

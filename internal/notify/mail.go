@@ -28,6 +28,7 @@ func (s *Service) Mail(t *store.Tx, p *store.Person, key string, args ...any) er
 	if err != nil {
 		return err
 	}
+	s.queued.Store(true)
 	return t.QueueMail(store.Mail{User: p.ID, To: p.Email, Subject: subject, Body: body})
 }
 
@@ -40,8 +41,11 @@ func (s *Service) Word(p *store.Person, key string) string {
 	return text
 }
 
-// Wake lets Deliver look at once; call it after a change that queued a mail.
+// Wake lets Deliver look at once if a mail was queued since it last did; call it after a change that may have.
 func (s *Service) Wake() {
+	if !s.queued.Swap(false) {
+		return
+	}
 	select {
 	case s.wake <- struct{}{}:
 	default:

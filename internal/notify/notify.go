@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/url"
+	"sync/atomic"
 
 	"github.com/portvakt/portvakt/internal/mail"
 	"github.com/portvakt/portvakt/internal/sms"
@@ -38,7 +39,8 @@ type Options struct {
 // Service is safe for concurrent use.
 type Service struct {
 	Options
-	wake chan struct{}
+	wake   chan struct{}
+	queued atomic.Bool // a mail, by a change that may not be over yet
 }
 
 // New gives the service.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -140,7 +139,7 @@ func (s *Service) limits(x Text, n sms.Number, rules policy.SMS) []lane {
 		{hide("number", n.E164) + ":10m", perNumber, 10 * time.Minute},
 		{hide("number", n.E164), rules.PerNumberDay, day},
 		{"sms:person:" + string(x.Person.ID), rules.PerPersonDay, day},
-		{hide("address", network(x.IP)), rules.PerAddressDay, day},
+		{hide("address", audit.Origin{IP: x.IP}.Network(64)), rules.PerAddressDay, day},
 		{hide("prefix", n.Prefix), rules.PerPrefixDay, day},
 		{laneBudget, rules.PerDay, day},
 	}
@@ -258,19 +257,6 @@ func mark() string {
 		out[i] = marks[n.Int64()]
 	}
 	return string(out[:])
-}
-
-// network is what counts as one address: IPv4 whole, IPv6 its /64.
-func network(ip string) string {
-	addr, err := netip.ParseAddr(ip)
-	if err != nil || addr.Unmap().Is4() {
-		return ip
-	}
-	prefix, err := addr.WithZone("").Prefix(64)
-	if err != nil {
-		return ip
-	}
-	return prefix.String()
 }
 
 func contains(list []string, s string) bool {

@@ -2,12 +2,12 @@ package server
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/portvakt/portvakt/internal/account"
 	"github.com/portvakt/portvakt/internal/oidc"
 	"github.com/portvakt/portvakt/internal/user"
+	"github.com/portvakt/portvakt/internal/words"
 )
 
 // home is a person's own page.
@@ -25,7 +25,7 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request, me account.Self) {
 		page.Add = append(page.Add, string(kind))
 	}
 	for _, d := range all.Devices {
-		page.Devices = append(page.Devices, deviceRow{ID: d.ID, Agent: agentName(d.Agent), Used: minute(d.UsedAt), Expires: day(d.ExpiresAt)})
+		page.Devices = append(page.Devices, deviceRow{ID: d.ID, Agent: words.Agent(d.Agent), Used: minute(d.UsedAt), Expires: day(d.ExpiresAt)})
 	}
 	s.pages.render(w, http.StatusOK, "home", page)
 }
@@ -68,30 +68,4 @@ func local(t time.Time, layout string) string {
 		return ""
 	}
 	return t.In(time.Local).Format(layout)
-}
-
-// agentName says in two words which browser a User-Agent is: "Firefox, Windows". Many browsers name others, so the order counts.
-func agentName(agent string) string {
-	find := func(marks ...string) string {
-		for i := 0; i < len(marks); i += 2 {
-			if strings.Contains(agent, marks[i]) {
-				return marks[i+1]
-			}
-		}
-		return ""
-	}
-	browser := find("Edg", "Edge", "OPR/", "Opera", "SamsungBrowser", "Samsung Internet", "Vivaldi", "Vivaldi", "FxiOS", "Firefox", "Firefox", "Firefox",
-		"CriOS", "Chrome", "Chrome", "Chrome", "Safari", "Safari")
-	system := find("iPhone", "iPhone", "iPad", "iPad", "Android", "Android", "CrOS", "ChromeOS", "Windows", "Windows", "Mac OS X", "macOS", "Linux", "Linux")
-	switch {
-	case browser != "" && system != "":
-		return browser + ", " + system
-	case browser+system != "":
-		return browser + system
-	}
-	name, _, _ := strings.Cut(agent, "/")
-	if name = strings.TrimSpace(name); name == "" || len(name) > 40 {
-		return "–"
-	}
-	return name
 }

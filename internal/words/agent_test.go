@@ -1,8 +1,8 @@
-package server
+package words
 
 import "testing"
 
-func TestAgentName(t *testing.T) {
+func TestAgent(t *testing.T) {
 	for agent, want := range map[string]string{
 		"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0":                                                        "Firefox, Windows",
 		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0":           "Edge, Windows",
@@ -15,9 +15,9 @@ func TestAgentName(t *testing.T) {
 		"curl/8.14.1": "curl",
 		"":            "–",
 		"a very long name of a program that nobody knows/1": "–",
-		"<script>/1": "<script>",
+		"<script>/1": "–",
 	} {
-		if got := agentName(agent); got != want {
+		if got := Agent(agent); got != want {
 			t.Errorf("%q: %q, want %q", agent, got, want)
 		}
 	}
