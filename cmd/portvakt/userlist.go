@@ -34,8 +34,8 @@ type sitting struct {
 func shown(p *store.Person) person {
 	out := person{ID: p.ID, Username: p.Username, Name: p.Name, Email: p.Email, Groups: orNone(p.Groups), Roles: orNone(p.Roles), Locale: p.Locale,
 		Created: p.CreatedAt, Factors: []string{}}
-	if p.HasTOTP() {
-		out.Factors = append(out.Factors, "totp")
+	for _, kind := range p.Factors {
+		out.Factors = append(out.Factors, string(kind))
 	}
 	if p.Disabled() {
 		out.Disabled = &p.DisabledAt

@@ -41,6 +41,11 @@ func (s *Service) User(ctx context.Context, username string) (*store.Person, []u
 		if p, err = t.PersonByName(username); err != nil {
 			return err
 		}
+		kinds, err := t.Kinds(p.ID)
+		if err != nil {
+			return err
+		}
+		p.Factors = kinds[p.ID]
 		sessions, err = t.SessionsOf(p.ID)
 		return err
 	})

@@ -13,8 +13,9 @@ type Person struct {
 	user.User              // Phone is empty until OpenPhone
 	Password        string // PHC string
 	PasswordChanged time.Time
-	TOTP            string // otpauth URI, opened; in brief reads empty
-	TOTPStep        int64  // the last step that was used
+	TOTP            string            // otpauth URI, opened; in brief reads empty
+	TOTPStep        int64             // the last step that was used
+	Factors         []user.FactorKind // what Persons and Kinds know; stopped ones are not among them
 	key             []byte
 	phone           []byte // sealed
 	sealer          Sealer
@@ -103,8 +104,25 @@ func (t *Tx) PersonByName(username string) (*Person, error) {
 	return t.person("u.username_key = $1", user.Fold(username))
 }
 
+// Kinds gives the kinds of factors that a person, or with "" each person, has and may prove by, each once.
+func (t *Tx) Kinds(one user.ID) (map[user.ID][]user.FactorKind, error) {
+	all := map[user.ID][]user.FactorKind{}
+	err := t.rows(func(s scanner) error {
+		var id user.ID
+		var kind user.FactorKind
+		err := s.Scan((*string)(&id), (*string)(&kind))
+		all[id] = append(all[id], kind)
+		return err
+	}, "select distinct user_id, kind from factors where stopped_at = 0 and ($1 = '' or user_id = $1) order by user_id, kind", string(one))
+	return all, err
+}
+
 // Persons calls each for every person, by user name.
 func (t *Tx) Persons(each func(*Person) error) error {
+	kinds, err := t.Kinds("")
+	if err != nil {
+		return err
+	}
 	return t.rows(func(s scanner) error {
 		var scan personScan
 		if err := s.Scan(scan.dest()...); err != nil {
@@ -114,6 +132,7 @@ func (t *Tx) Persons(each func(*Person) error) error {
 		if err != nil {
 			return err
 		}
+		p.Factors = kinds[p.ID]
 		return each(p)
 	}, "select "+personColumns+" from "+personTables+" order by u.username_key")
 }
