@@ -4,6 +4,21 @@ go 1.26.0
 
 replace github.com/ory/x => ./internal/oidc/oryx
 
+// What fosite imports and Portvakt never runs: internal/oidc/shims/README.md.
+replace (
+	github.com/asaskevich/govalidator => ./internal/oidc/shims/govalidator
+	github.com/cristalhq/jwt/v4 => ./internal/oidc/shims/cristaljwt
+	github.com/dgraph-io/ristretto => ./internal/oidc/shims/ristretto
+	github.com/go-jose/go-jose/v3 => ./internal/oidc/shims/jose3
+	github.com/golang/mock => ./internal/sms/shims/golangmock
+	github.com/hashicorp/go-retryablehttp => ./internal/oidc/shims/retryablehttp
+	github.com/mohae/deepcopy => ./internal/oidc/shims/deepcopy
+	github.com/ory/go-convenience => ./internal/oidc/shims/convenience
+	github.com/stretchr/testify => ./internal/oidc/shims/testify
+	go.opentelemetry.io/otel/trace => ./internal/oidc/shims/trace
+	go.uber.org/mock => ./internal/oidc/shims/mock
+)
+
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/boombuler/barcode v1.0.1-0.20190219062509-6c824513bacc
@@ -29,7 +44,6 @@ require (
 
 require (
 	github.com/asaskevich/govalidator v0.0.0-20230301143203-a9d515a09cc2 // indirect
-	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/cristalhq/jwt/v4 v4.0.2 // indirect
 	github.com/dgraph-io/ristretto v1.0.0 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
@@ -45,7 +59,6 @@ require (
 	github.com/google/pprof v0.0.0-20260906184651-6331bc6350fe // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/gorilla/websocket v1.5.0 // indirect
-	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
 	github.com/hashicorp/go-retryablehttp v0.7.7 // indirect
 	github.com/hashicorp/hcl v1.0.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
@@ -75,10 +88,8 @@ require (
 	github.com/subosito/gotenv v1.4.2 // indirect
 	github.com/tinylib/msgp v1.6.4 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
-	go.opentelemetry.io/otel v1.32.0 // indirect
 	go.opentelemetry.io/otel/trace v1.32.0 // indirect
 	go.uber.org/mock v0.6.0 // indirect
-	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect

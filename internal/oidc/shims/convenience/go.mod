@@ -1,0 +1,3 @@
+module github.com/ory/go-convenience
+
+go 1.26

@@ -1,0 +1,3 @@
+module github.com/mohae/deepcopy
+
+go 1.26
