@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"strings"
 	"unicode"
-
-	"github.com/nyaruka/phonenumbers"
 )
 
 const (
@@ -46,26 +44,23 @@ func Parse(raw, region string) (Number, error) {
 	return n, nil
 }
 
-// read asks libphonenumber, which sees nothing but a + and digits.
+// read asks the numbering plans about an optional + and digits.
 func read(s, region string) (Number, error) {
-	p, err := phonenumbers.Parse(s, region)
-	if err != nil || !phonenumbers.IsValidNumber(p) || p.GetExtension() != "" {
+	world := readPlans()
+	code, national := world.parse(s, region)
+	t := world.find(code, national)
+	if t == nil {
 		return Number{}, ErrNumber
 	}
-	e164 := phonenumbers.Format(p, phonenumbers.E164)
-	if len(e164) <= prefixLess+1 || len(e164) > len("+")+15 {
+	ok, mobile := t.valid(national)
+	e164 := "+" + code + national
+	if !ok || len(e164) <= prefixLess+1 || len(e164) > len("+")+15 {
 		return Number{}, ErrNumber
 	}
-	switch phonenumbers.GetNumberType(p) {
-	case phonenumbers.MOBILE, phonenumbers.FIXED_LINE_OR_MOBILE:
-	default:
+	if !mobile || t.id == noCountry { // satellites are mobile, and networks of no country
 		return Number{}, ErrNotMobile
 	}
-	country := phonenumbers.GetRegionCodeForNumber(p)
-	if len(country) != 2 { // 001, networks of no country
-		return Number{}, ErrNotMobile
-	}
-	return Number{E164: e164, Country: country, Prefix: e164[:len(e164)-prefixLess]}, nil
+	return Number{E164: e164, Country: t.id, Prefix: e164[:len(e164)-prefixLess]}, nil
 }
 
 // clean leaves an optional + and 1 to 30 European digits; false for anything that is not part of writing a number.

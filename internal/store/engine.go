@@ -26,25 +26,8 @@ type batch struct {
 	commit bool
 }
 
-// scanner reads the present row into destinations: *string, *int64, *[]byte, *sql.Null….
+// scanner reads the present row into destinations: *string, *int64 and *[]byte, which alone takes a null.
 type scanner interface{ Scan(dest ...any) error }
-
-// drain reads rows to their end; each may be nil.
-func drain(rows interface {
-	scanner
-	Next() bool
-	Err() error
-}, each func(scanner) error) error {
-	for rows.Next() {
-		if each == nil {
-			continue
-		}
-		if err := each(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
 
 // unit is one unit of work on an engine.
 type unit interface {
@@ -52,7 +35,7 @@ type unit interface {
 	end() // gives everything back; undoes what was not committed
 }
 
-// engine is the seam under DB: Postgres through pgx, SQLite through one grouping writer and many readers.
+// engine is the seam under DB: Postgres through pgconn, SQLite through one grouping writer and many readers.
 type engine interface {
 	name() string
 	begin(ctx context.Context, write bool) (unit, error)

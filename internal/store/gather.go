@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"time"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // gatherer sends reads that arrive at the same time to Postgres together, as one pipeline: one write and one read on the
@@ -14,7 +11,7 @@ import (
 // what is committed when it runs, as it would alone. Changes are not gathered: tried, one transaction for many callers
 // made each wait for two commits, and Postgres groups the fsyncs of separate ones by itself.
 type gatherer struct {
-	pool  *pgxpool.Pool
+	links *links
 	queue chan *reading
 }
 
@@ -43,8 +40,8 @@ const (
 	gatherMost    = 32 // reads in one pipeline
 )
 
-func newGatherer(pool *pgxpool.Pool, stop <-chan struct{}) *gatherer {
-	g := &gatherer{pool: pool, queue: make(chan *reading, 4*gatherMost)}
+func newGatherer(links *links, stop <-chan struct{}) *gatherer {
+	g := &gatherer{links: links, queue: make(chan *reading, 4*gatherMost)}
 	for range gatherWorkers {
 		go g.work(stop)
 	}
@@ -99,10 +96,14 @@ func (g *gatherer) send(reads []*reading) {
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), end)
 	defer cancel()
-	conn, err := g.pool.Acquire(ctx)
+	l, err := g.links.take(ctx)
 	if err == nil {
-		err = together(ctx, conn, reads)
-		conn.Release()
+		queries := make([]query, len(reads))
+		for i, r := range reads {
+			queries[i] = query{sql: r.stmt.sql, args: r.stmt.args, each: r.scan}
+		}
+		err = l.run(ctx, queries)
+		g.links.give(l)
 	}
 	if err != nil && len(reads) > 1 {
 		err = errAlone
@@ -114,25 +115,4 @@ func (g *gatherer) send(reads []*reading) {
 			r.done <- err
 		}
 	}
-}
-
-// together runs reads in one pipeline, or a lone one as the query that it is.
-func together(ctx context.Context, conn *pgxpool.Conn, reads []*reading) error {
-	if len(reads) == 1 {
-		rows, err := conn.Query(ctx, reads[0].stmt.sql, reads[0].stmt.args...)
-		return readRows(rows, err, reads[0].scan)
-	}
-	pipe := pgx.Batch{QueuedQueries: make([]*pgx.QueuedQuery, 0, len(reads))}
-	for _, r := range reads {
-		pipe.Queue(r.stmt.sql, r.stmt.args...)
-	}
-	results := conn.SendBatch(ctx, &pipe)
-	for _, r := range reads {
-		rows, err := results.Query()
-		if err := readRows(rows, err, r.scan); err != nil {
-			results.Close()
-			return err
-		}
-	}
-	return results.Close()
 }

@@ -2,66 +2,44 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"regexp"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// postgres runs a batch as one pgx pipeline: one round trip, statements prepared once for each connection. A unit whose
-// first batch commits needs no begin and no commit: a pipeline is one implicit transaction.
+// postgres runs a batch as one pipeline: one round trip. A unit whose first batch commits needs no begin and no commit: a
+// pipeline is one implicit transaction.
 type postgres struct {
-	pool  *pgxpool.Pool
+	links *links
 	reads *gatherer
 	stop  chan struct{}
 	texts sync.Map // text of a stmt → how it is sent; see write
 }
 
-func openPostgres(ctx context.Context, url string) (*postgres, error) {
-	cfg, err := pgxpool.ParseConfig(url)
+func openPostgres(url string) (*postgres, error) {
+	links, err := openLinks(url)
 	if err != nil {
-		return nil, fmt.Errorf("the database address cannot be read: %w", err)
-	}
-	if !strings.Contains(url, "pool_max_conns") {
-		cfg.MaxConns = 16
-	}
-	if cfg.ConnConfig.ConnectTimeout == 0 {
-		cfg.ConnConfig.ConnectTimeout = 2 * time.Second
-	}
-	params := cfg.ConnConfig.RuntimeParams
-	for name, value := range map[string]string{"application_name": "portvakt", "statement_timeout": "10000",
-		"lock_timeout": "2000", "idle_in_transaction_session_timeout": "10000"} {
-		if params[name] == "" {
-			params[name] = value
-		}
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("the database cannot be opened: %w", err)
+		return nil, err
 	}
 	stop := make(chan struct{})
-	return &postgres{pool: pool, stop: stop, reads: newGatherer(pool, stop)}, nil
+	return &postgres{links: links, stop: stop, reads: newGatherer(links, stop)}, nil
 }
 
 func (p *postgres) name() string { return "postgres" }
 
 func (p *postgres) close() {
 	close(p.stop)
-	p.pool.Close()
+	p.links.close()
 }
 
 func (p *postgres) script(ctx context.Context, sql string) error {
-	conn, err := p.pool.Acquire(ctx)
+	l, err := p.links.take(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Release()
-	_, err = conn.Conn().PgConn().Exec(ctx, sql).ReadAll()
+	defer p.links.give(l)
+	_, err = l.conn.Exec(ctx, sql).ReadAll()
 	return err
 }
 
@@ -135,7 +113,7 @@ type text struct {
 type postgresUnit struct {
 	engine *postgres
 	write  bool
-	conn   *pgxpool.Conn
+	link   *link
 	open   bool // an explicit transaction is under way
 }
 
@@ -145,86 +123,51 @@ func (u *postgresUnit) run(ctx context.Context, b batch) error {
 			return err
 		}
 	}
-	if u.conn == nil {
-		conn, err := u.engine.pool.Acquire(ctx)
+	if u.link == nil {
+		l, err := u.engine.links.take(ctx)
 		if err != nil {
 			return err
 		}
-		u.conn = conn
+		u.link = l
 	}
 	stmts := b.stmts
 	if u.write {
 		stmts = u.engine.writes(stmts)
-		if b.commit && !u.open && len(stmts) == 1 {
-			_, err := u.conn.Exec(ctx, stmts[0].sql, stmts[0].args...)
-			return err
-		}
 	}
-	return u.pipeline(ctx, stmts, b)
-}
-
-func (u *postgresUnit) pipeline(ctx context.Context, stmts []stmt, b batch) error {
-	pipe := pgx.Batch{QueuedQueries: make([]*pgx.QueuedQuery, 0, len(stmts)+1)}
-	skip := 0
+	queries := make([]query, 0, len(stmts)+1)
 	if u.write && !u.open && !b.commit {
-		pipe.Queue("begin")
-		u.open, skip = true, 1
+		queries = append(queries, query{sql: "begin"})
+		u.open = true
 	}
 	for _, s := range stmts {
-		pipe.Queue(s.sql, s.args...)
+		queries = append(queries, query{sql: s.sql, args: s.args})
+	}
+	if n := len(queries); len(stmts) > 0 {
+		queries[n-1].each = b.each
 	}
 	if b.commit && u.open {
-		pipe.Queue("commit")
+		queries = append(queries, query{sql: "commit"})
 	}
-	if pipe.Len() == 0 {
+	if len(queries) == 0 {
 		return nil
 	}
-	results := u.conn.SendBatch(ctx, &pipe)
-	err := readResults(results, pipe.Len(), skip+len(stmts)-1, b.each)
-	if closed := results.Close(); err == nil {
-		err = closed
-	}
+	err := u.link.run(ctx, queries)
 	if err == nil && b.commit {
 		u.open = false
 	}
 	return err
 }
 
-// readResults drains n results and hands the rows of number last to each.
-func readResults(results pgx.BatchResults, n, last int, each func(scanner) error) error {
-	for i := range n {
-		if i != last || each == nil {
-			if _, err := results.Exec(); err != nil {
-				return err
-			}
-			continue
-		}
-		rows, err := results.Query()
-		if err := readRows(rows, err, each); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (u *postgresUnit) end() {
-	if u.conn == nil {
+	if u.link == nil {
 		return
 	}
 	if u.open {
-		// The server undoes it all the same if this fails; pgx then drops the connection.
+		// The server undoes it all the same if this fails; the connection is then dropped.
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		_, _ = u.conn.Exec(ctx, "rollback")
+		_ = u.link.run(ctx, []query{{sql: "rollback"}})
 		cancel()
 	}
-	u.conn.Release()
-	u.conn = nil
-}
-
-func readRows(rows pgx.Rows, err error, each func(scanner) error) error {
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	return drain(rows, each)
+	u.engine.links.give(u.link)
+	u.link = nil
 }

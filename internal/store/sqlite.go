@@ -295,10 +295,13 @@ func scanRows(ctx context.Context, rows *sql.Rows, err error, each func(scanner)
 		return err
 	}
 	defer rows.Close()
-	return drain(rows, func(s scanner) error {
+	for rows.Next() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		return each(s)
-	})
+		if err := each(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }

@@ -82,7 +82,7 @@ func openEngine(ctx context.Context, url string) (engine, error) {
 		return openSQLite(ctx, path)
 	}
 	if strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {
-		return openPostgres(ctx, url)
+		return openPostgres(url)
 	}
 	return nil, fmt.Errorf("the database is named %q; write sqlite:PATH or postgres://…", url)
 }

@@ -74,12 +74,12 @@ func raceFactors(t *testing.T, dbs []*store.DB, uid user.ID, round int) {
 	code, scope, handle := fmt.Append(nil, "code", round), fmt.Sprint("flow:", round), fmt.Append(nil, "key", round)
 	var challenge string
 	Change(t, dbs[0], func(tx *store.Tx) (err error) {
-		tx.PutRecoveryCodes(uid, [][]byte{code, append(code, 'x')})
+		tx.PutRecoveryCodes(uid, [][]byte{code, fmt.Append(nil, "code", round, "x")})
 		tx.DropChallenge(scope)
 		challenge, err = tx.PutChallenge(store.Challenge{Scope: scope, Kind: user.FactorSMS, User: uid, Proof: code, Data: "+46701740605", State: store.Sent, Expires: tx.Now().Add(time.Minute)})
 		return errors.Join(err, tx.PutFactor(store.Factor{User: uid, Kind: user.FactorTOTP, Secret: "otpauth://x", Counter: int64(round)}),
 			tx.AddFactor(store.Factor{User: uid, Kind: user.FactorPasskey, Secret: "{}", Handle: handle, Counter: 7}),
-			tx.AddFactor(store.Factor{User: uid, Kind: user.FactorPasskey, Secret: "{}", Handle: append(handle, 's')}), Event(tx, uid))
+			tx.AddFactor(store.Factor{User: uid, Kind: user.FactorPasskey, Secret: "{}", Handle: fmt.Append(nil, "key", round, "s")}), Event(tx, uid))
 	})
 	var token, key, other store.Factor
 	View(t, dbs[0], func(tx *store.Tx) error {
@@ -108,7 +108,7 @@ func raceFactors(t *testing.T, dbs []*store.DB, uid user.ID, round int) {
 		"recovery code":   func(tx *store.Tx) error { return won(tx.UseRecoveryCode(uid, code)) },
 		"challenge":       func(tx *store.Tx) error { return won(tx.UseChallenge(scope, challenge)) },
 		"new passkey": func(tx *store.Tx) error {
-			return tx.AddFactor(store.Factor{User: uid, Kind: user.FactorPasskey, Secret: "{}", Handle: append(handle, 'n')})
+			return tx.AddFactor(store.Factor{User: uid, Kind: user.FactorPasskey, Secret: "{}", Handle: fmt.Append(nil, "new", round)})
 		},
 		"stop": func(tx *store.Tx) error { tx.StopFactor(uid, other.ID); return nil },
 	} {
