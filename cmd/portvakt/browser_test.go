@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -20,7 +21,9 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 )
 
@@ -111,13 +114,15 @@ func (b *tab) withoutScript() {
 	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 }
 
-func call[P, R any](b *tab, command cdp.Command[P, R], params P) {
+func call[P, R any](b *tab, command cdp.Command[P, R], params P) R {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, stepTime)
 	defer cancel()
-	if _, err := chromedp.Call(ctx, command, params); err != nil {
+	out, err := chromedp.Call(ctx, command, params)
+	if err != nil {
 		b.t.Fatalf("%s: %v", command.Method, err)
 	}
+	return out
 }
 
 // watch notes errors of the console, violations of a content security policy and requests that leave the machine.
@@ -166,6 +171,12 @@ func (b *tab) visited() []string {
 	out := b.visits
 	b.visits = nil
 	return out
+}
+
+// sized makes the tab's window so large.
+func (b *tab) sized(width, height int64) {
+	b.t.Helper()
+	inTab(b, "size", chromedp.EmulateViewport(width, height))
 }
 
 // inTab does one thing within stepTime. When it fails, the test ends and says what the person saw.
@@ -235,6 +246,11 @@ func (b *tab) fill(selector, text string) {
 	inTab(b, "fill "+selector, chromedp.SendKeys(chromedp.CSS(selector), text, chromedp.NodeVisible))
 }
 
+func (b *tab) clear(selector string) {
+	b.t.Helper()
+	inTab(b, "clear "+selector, chromedp.Clear(chromedp.CSS(selector), chromedp.NodeVisible))
+}
+
 // text waits for an element and gives its text.
 func (b *tab) text(selector string) string {
 	b.t.Helper()
@@ -268,10 +284,15 @@ func (b *tab) value(selector string) string {
 	return inTab(b, "value of "+selector, chromedp.Value(chromedp.CSS(selector)))
 }
 
+func (b *tab) address() string {
+	b.t.Helper()
+	return inTab(b, "address", chromedp.Location())
+}
+
 // at fails unless the tab is at the address.
 func (b *tab) at(want string) {
 	b.t.Helper()
-	if got := inTab(b, "address", chromedp.Location()); got != want {
+	if got := b.address(); got != want {
 		b.fail("the tab is at %s, want %s", got, want)
 	}
 }
@@ -289,4 +310,85 @@ func (b *tab) changed(selector, old string, limit time.Duration) string {
 		b.fail("%s still says %q after %s: %v", selector, old, limit, err)
 	}
 	return text
+}
+
+// authenticator is a tab's own, which keeps passkeys and unlocks without being asked.
+type authenticator struct {
+	b  *tab
+	id webauthn.AuthenticatorID
+}
+
+// noteAsked keeps how a page asks for a passkey.
+const noteAsked = `(() => {
+	const get = CredentialsContainer.prototype.get;
+	CredentialsContainer.prototype.get = function (options) {
+		if (options?.publicKey) window.asked = options.mediation ?? "modal";
+		return get.call(this, options);
+	};
+})()`
+
+// authenticator gives the tab one, as a phone or a computer has it. Pages see a tab that has the focus, as in front of a person.
+func (b *tab) authenticator() authenticator {
+	b.t.Helper()
+	call(b, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+	call(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: noteAsked})
+	call(b, webauthn.Enable, webauthn.EnableParams{})
+	made := call(b, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
+		Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal, HasResidentKey: true,
+		HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true}})
+	return authenticator{b, made.AuthenticatorID}
+}
+
+// present says whether somebody is at it. A request that began while nobody was stays open for good.
+func (a authenticator) present(yes bool) {
+	a.b.t.Helper()
+	call(a.b, webauthn.SetAutomaticPresenceSimulation, webauthn.SetAutomaticPresenceSimulationParams{AuthenticatorID: a.id, Enabled: yes})
+}
+
+// verifies says whether it knows its owner's finger.
+func (a authenticator) verifies(yes bool) {
+	a.b.t.Helper()
+	call(a.b, webauthn.SetUserVerified, webauthn.SetUserVerifiedParams{AuthenticatorID: a.id, IsUserVerified: yes})
+}
+
+// forgets empties it.
+func (a authenticator) forgets() {
+	a.b.t.Helper()
+	call(a.b, webauthn.ClearCredentials, webauthn.ClearCredentialsParams{AuthenticatorID: a.id})
+}
+
+// asked waits until the page has asked for a passkey in this manner.
+func (a authenticator) asked(mediation string) {
+	a.b.t.Helper()
+	inTab(a.b, "asked for a passkey: "+mediation, chromedp.PollFunction[bool]("(want) => window.asked === want", chromedp.WithPollingArgs(mediation)))
+}
+
+// picture keeps what the tab shows, at a phone's size and at a desk's, light and dark; with go test -artifacts alone.
+func (b *tab) picture(name string, width, height int64) {
+	b.t.Helper()
+	if f := flag.Lookup("test.artifacts"); f == nil || f.Value.String() != "true" {
+		return
+	}
+	for _, size := range []struct {
+		name          string
+		width, height int64
+	}{{"phone", 390, 844}, {"desk", 1280, 800}} {
+		b.sized(size.width, size.height)
+		for _, scheme := range []string{"light", "dark"} {
+			b.scheme(scheme)
+			inTab(b, "picture", chromedp.Poll[bool]("document.getAnimations().length === 0")) // colours change slowly
+			picture := inTab(b, "picture", chromedp.FullScreenshot(100))
+			if err := os.WriteFile(filepath.Join(b.t.ArtifactDir(), name+"-"+size.name+"-"+scheme+".png"), picture, 0o600); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+	b.scheme("")
+	b.sized(width, height)
+}
+
+// scheme is what the person prefers: light, dark or nothing.
+func (b *tab) scheme(name string) {
+	b.t.Helper()
+	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}}})
 }

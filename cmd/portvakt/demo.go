@@ -12,20 +12,12 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
-
-	"github.com/portvakt/portvakt/internal/admin"
-	"github.com/portvakt/portvakt/internal/client"
-	"github.com/portvakt/portvakt/internal/factor"
-	"github.com/portvakt/portvakt/internal/policy"
 )
 
 type demoCmd struct {
 	Data      string `help:"Folder to keep the data in; else it is forgotten at the end." placeholder:"DIR"`
 	AppListen string `help:"Address of the sample application." default:"localhost:8081"`
 }
-
-// demoPassword is everybody's in the demo.
-const demoPassword = "correct horse battery"
 
 // Run plays an organisation on this machine: the service, two sample applications and a phone.
 func (c *demoCmd) Run(s *settings) error {
@@ -55,17 +47,30 @@ func (c *demoCmd) Run(s *settings) error {
 	}
 	s.Issuer, s.Organisation = baseURL(idp), "Exempelbolaget"
 	s.Database, s.Keys = "sqlite:"+filepath.Join(dir, "portvakt.db"), filepath.Join(dir, "keys")
-	return c.play(ctx, s, idp, apps)
+	s.SMS, s.Mail = "file:"+filepath.Join(dir, "sms.jsonl"), "file:"+filepath.Join(dir, "mail.jsonl")
+	return c.play(ctx, s, dir, idp, apps)
 }
 
-func (c *demoCmd) play(ctx context.Context, s *settings, idp, apps net.Listener) error {
-	v, err := open(ctx, s, wiring{})
+func (c *demoCmd) play(ctx context.Context, s *settings, dir string, idp, apps net.Listener) error {
+	clock, err := newClock(ctx, s.TestClockFile)
+	if err != nil {
+		return err
+	}
+	v, err := open(ctx, s, wiring{clock: clock})
 	if err != nil {
 		return err
 	}
 	defer v.close()
-	sample, phone := sampleData(baseURL(apps))
-	if _, err := v.admin.Apply(ctx, cli, sample, false); err != nil {
+	phone, err := newPhone(dir, clock)
+	if err != nil {
+		return err
+	}
+	sample, err := v.sample(ctx, baseURL(apps), phone)
+	if err != nil {
+		return err
+	}
+	messages, err := newInbox(dir, sample.Users)
+	if err != nil {
 		return err
 	}
 	printGuide(s.Issuer, baseURL(apps))
@@ -77,7 +82,8 @@ func (c *demoCmd) play(ctx context.Context, s *settings, idp, apps net.Listener)
 		defer cancel()
 		failed = v.serve(ctx, idp)
 	})
-	app := &http.Server{Handler: newSampleApps(s.Issuer, baseURL(apps), sample.Clients, phone), ReadHeaderTimeout: drain}
+	running.Go(func() { messages.follow(ctx, os.Stdout) })
+	app := &http.Server{Handler: newSampleApps(s.Issuer, baseURL(apps), sample.Clients, phone, messages), ReadHeaderTimeout: drain}
 	running.Go(func() {
 		<-ctx.Done()
 		_ = app.Close()
@@ -109,53 +115,4 @@ func loopbackListener(address string) (net.Listener, error) {
 
 func baseURL(l net.Listener) string {
 	return "http://localhost:" + strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-}
-
-// sampleData is who works at Exempelbolaget and what they use. The phone holds the soft tokens of those who have one.
-func sampleData(apps string) (*admin.File, *phone) {
-	scope := "openid profile email groups offline_access"
-	secret := func(name string) string { return "demo-secret-of-" + name }
-	app := func(id, name, path string, alg string) admin.ClientSpec {
-		spec := admin.ClientSpec{Client: client.Client{ID: client.ID(id), Name: name, RedirectURIs: []string{apps + path + "callback"},
-			PostLogoutRedirectURIs: []string{apps + path}, GrantTypes: []string{client.GrantCode, client.GrantRefresh}, Scope: scope, SigningAlg: alg},
-			Secret: secret(id)}
-		spec.Normalise()
-		return spec
-	}
-	p := &phone{}
-	token := func(account string) string {
-		t := factor.NewTOTP()
-		p.add(account, t)
-		return t.URI("Exempelbolaget", account)
-	}
-	return &admin.File{
-		Groups: []string{"staff", "admins"},
-		Users: []admin.UserSpec{
-			{Username: "anna", Name: "Anna Ångström", Email: "anna@example.se", Groups: []string{"staff"}, Password: demoPassword, Locale: ""},
-			{Username: "bertil", Name: "Bertil Öberg", Email: "bertil@example.se", Groups: []string{"staff"}, Password: demoPassword, TOTP: token("bertil")},
-			{Username: "admin", Name: "Astrid Administratör", Email: "astrid@example.se", Groups: []string{"staff", "admins"}, Roles: []string{"admin"},
-				Password: demoPassword, TOTP: token("admin")},
-		},
-		Clients:  []admin.ClientSpec{app("intranet", "Intranet", "/", "ES256"), app("wiki", "Wiki", "/wiki/", "RS256")},
-		Policies: policy.Default(),
-	}, p
-}
-
-func printGuide(issuer, apps string) {
-	fmt.Printf(`
-  Portvakt is running for Exempelbolaget, a company that does not exist.
-
-  1  Open    %s          the Intranet, an ordinary application
-  2  Sign in as anna, password "%s"
-             She sets up her phone at the first sign-in: use your own, or copy the key to the phone below.
-  3  Open    %s/wiki/    another application: no sign-in needed
-  4  Sign out there
-
-  People     anna (no phone yet), bertil and admin (their codes are on the phone below); one password for all
-  Phone      %s/phone    plays everybody's phone: soft-token codes
-  Your page  %s/account
-
-  Stop with Ctrl+C.
-
-`, apps, demoPassword, apps, apps, issuer)
 }

@@ -51,8 +51,8 @@ type signedIn struct {
 	raw                   string
 }
 
-// newSampleApps serves the applications and the phone.
-func newSampleApps(issuer, base string, clients []admin.ClientSpec, p *phone) http.Handler {
+// newSampleApps serves the applications and the phone, with its messages.
+func newSampleApps(issuer, base string, clients []admin.ClientSpec, p *phone, messages *inbox) http.Handler {
 	pages := newDemoPages(issuer)
 	mux := http.NewServeMux()
 	paths := []string{"/", "/wiki/"}
@@ -64,7 +64,7 @@ func newSampleApps(issuer, base string, clients []admin.ClientSpec, p *phone) ht
 		mux.HandleFunc("GET "+a.path+"callback", a.callback)
 		mux.HandleFunc("POST "+a.path+"sign-out", a.signOut)
 	}
-	p.pages = pages
+	p.pages, p.messages = pages, messages
 	mux.HandleFunc("GET /phone", p.show)
 	mux.HandleFunc("POST /phone", p.take)
 	for _, name := range []string{"demo.css", "icon.svg", "phone.js"} {

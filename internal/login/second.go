@@ -190,12 +190,20 @@ func (s *Service) checkText(ctx context.Context, in store.SignIn, a Answer, c *c
 		c.verdict.Reason = audit.WrongCode
 		return nil
 	}
+	numbers, err := s.active(ctx, in.Person.ID, user.FactorSMS)
+	if err != nil || len(numbers) == 0 || numbers[0].Secret != ch.Data {
+		c.verdict.Reason = audit.WrongCode // the number was taken away meanwhile
+		return err
+	}
 	c.consume = func(t *store.Tx) (bool, error) {
 		ok, err := t.UseChallenge(ch.Scope, ch.ID)
-		if err == nil && ok {
-			err = s.Notify.Used(t)
+		if err != nil || !ok {
+			return false, err
 		}
-		return ok, err
+		if ok, err = t.UseFactor(numbers[0], 0, ""); err != nil || !ok {
+			return false, err
+		}
+		return true, s.Notify.Used(t)
 	}
 	return nil
 }

@@ -125,8 +125,16 @@ func (s *Service) refused(t *store.Tx, p Prepared, limit string) (Prepared, erro
 	p.off, p.challenge.State, p.challenge.Proof = true, store.Full, nil
 	p.event.Kind, p.event.Outcome, p.event.Reason = audit.SMSRefused, audit.Refused, audit.Policy
 	p.event.Detail["limit"] = limit
-	var err error
-	p.challenge.ID, err = t.PutChallenge(p.challenge)
+	was, err := t.ChallengeOf(p.challenge.Scope)
+	switch {
+	case err == nil && len(was.Proof) > 0 && was.Data == p.challenge.Data && was.User == p.challenge.User:
+		t.MarkChallenge(was.Scope, was.ID, store.Kept) // the code in the person's hand must not die of asking for another
+	case err == nil || errors.Is(err, store.ErrNotFound):
+		p.challenge.ID, err = t.PutChallenge(p.challenge)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		err = nil
+	}
 	return p, errors.Join(err, t.Record(p.event))
 }
 

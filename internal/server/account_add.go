@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/portvakt/portvakt/internal/account"
 	"github.com/portvakt/portvakt/internal/audit"
@@ -44,7 +45,14 @@ func (s *Server) addToken(w http.ResponseWriter, r *http.Request, me account.Sel
 	}
 	var v login.View
 	v.Flow.Pending = uri
-	s.enrolment(w, r, v, enrolPage{page: s.page(w, r, me.Person.Locale), Action: base.Action, Alert: base.Alert, AlertArgs: base.AlertArgs, CancelURL: base.CancelURL})
+	s.enrolment(w, r, v, enrolPage{page: s.page(w, r, me.Person.Locale), Action: base.Action, Alert: base.Alert, AlertArgs: base.AlertArgs, CancelURL: base.CancelURL,
+		Replaces: s.has(r, me, user.FactorTOTP)})
+}
+
+// has reports whether the person has a factor of a kind already. A fault says no: it is for a hint alone.
+func (s *Server) has(r *http.Request, me account.Self, kind user.FactorKind) bool {
+	all, err := s.Account.Overview(r.Context(), me.Person)
+	return err == nil && slices.ContainsFunc(all.Factors, func(f account.Factor) bool { return f.Kind == kind })
 }
 
 func (s *Server) addNumber(w http.ResponseWriter, r *http.Request, me account.Self, base second) {
@@ -55,7 +63,7 @@ func (s *Server) addNumber(w http.ResponseWriter, r *http.Request, me account.Se
 		s.refused(w, r, me, err)
 		return
 	}
-	page := addNumberPage{page: s.page(w, r, me.Person.Locale), second: base, Number: n.Masked, Mark: n.Mark, State: n.State}
+	page := addNumberPage{page: s.page(w, r, me.Person.Locale), second: base, Number: n.Masked, Mark: n.Mark, State: n.State, Replaces: s.has(r, me, user.FactorSMS)}
 	if n.Masked == "" {
 		page.Phone = r.PostForm.Get("phone")
 	} else {

@@ -26,7 +26,7 @@ type smsPage struct {
 	second
 	Number    string // masked
 	Mark      string // the same two letters that stand in the message
-	State     string // sending, sent, failed, full
+	State     string // sending, sent, failed, full, kept
 	StatusURL string // answers {"state":"…"}; the page asks it while sending, and loads itself anew if that becomes failed or full
 }
 
@@ -57,6 +57,8 @@ func told(alert, state string, waits bool) string {
 		return "alert.code_sms_used"
 	case alert == "" && state == "failed":
 		return "alert.sms_failed"
+	case alert == "" && state == "kept":
+		return "alert.sms_kept"
 	}
 	return alert
 }
@@ -153,6 +155,7 @@ type app struct {
 type addNumberPage struct {
 	page
 	second
+	Replaces  bool // the person has a number, which this one takes the place of
 	Phone     string
 	Number    string // masked; "" while the number is asked for
 	Mark      string

@@ -61,7 +61,7 @@ func everyPage(p *pages, lang string) []shown {
 // alertKeys and problemNames are what the rest of the server may name.
 func alertKeys() []string {
 	names := strings.Fields("credentials code code_used delayed version short long mismatch username_taken username_bad name_bad missing email_bad not_text " +
-		"number number_country sms_failed sms_full sms_off passkey passkey_known recovery fresh last_factor choose")
+		"number number_country sms_failed sms_full sms_kept sms_off passkey passkey_known recovery fresh last_factor choose")
 	for i, n := range names {
 		names[i] = "alert." + n
 	}
@@ -70,7 +70,7 @@ func alertKeys() []string {
 
 func problemNames() []string {
 	return strings.Fields("flow_gone wrong_browser cookies_off busy outage not_found bad_form cross_site unknown_client bad_redirect bad_request link_gone not_allowed too_large method " +
-		"fault too_many stuck disowned challenge_gone")
+		"fault too_many stuck disowned")
 }
 
 func mustPages(t testing.TB) *pages {

@@ -94,6 +94,7 @@ type enrolPage struct {
 	Key       string // base32
 	URI       string // otpauth://totp/…
 	Ways      []string
+	Replaces  bool // the person has an app, which this one takes the place of
 	CancelURL string
 }
 

@@ -18,7 +18,7 @@ type Challenge struct {
 	Proof   []byte // MAC of the code, or the challenge itself
 	Data    string // opened: the number, the secret under enrolment
 	Mark    string // the pairing mark that page and message show
-	State   string // Sending, Sent, Failed or Full
+	State   string // Sending, Sent, Failed, Full or Kept
 	Created time.Time
 	Expires time.Time
 }
@@ -29,6 +29,7 @@ const (
 	Sent    = "sent"
 	Failed  = "failed" // the provider did not take it
 	Full    = "full"   // a limit is reached: nothing was sent
+	Kept    = "kept"   // a limit is reached, and the code that was sent before still counts
 )
 
 // PutChallenge stores c in place of the scope's present one and gives it its id.

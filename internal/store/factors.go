@@ -45,7 +45,7 @@ func (t *Tx) FactorsOf(id user.ID) ([]Factor, error) {
 		f.Secret = string(secret)
 		all = append(all, f)
 		return err
-	}, "select "+factorColumns+", u.sealing_key from factors f join users u on u.id = f.user_id where f.user_id = $1 order by f.id", string(id))
+	}, "select "+factorColumns+", u.sealing_key from factors f join users u on u.id = f.user_id where f.user_id = $1 order by f.created_at, f.kind, f.id", string(id))
 	return all, err
 }
 
