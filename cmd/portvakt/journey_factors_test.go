@@ -228,8 +228,12 @@ func (w *walk) textMessage() {
 	w.signIn(b, "cecilia")
 	b.press("[value=resend]")
 	b.press("[value=resend]")
-	w.says(b, "h1", "sms.none")
-	w.picture(b, "sms-full")
+	w.says(b, "[role=alert]", "alert.sms_kept")
+	w.picture(b, "sms-kept")
+	other := w.person()
+	w.signIn(other, "cecilia")
+	w.says(other, "h1", "sms.none")
+	w.picture(other, "sms-full")
 	w.later(11 * time.Minute)
 }
 
