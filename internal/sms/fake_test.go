@@ -170,15 +170,15 @@ func open(t *testing.T, cfg Config) *Outbox {
 var errNotTold = errors.New("not told")
 
 // sendAndWait returns what Send or done said, and how long that took.
-func sendAndWait(o *Outbox, m Message) (error, time.Duration) {
+func sendAndWait(o *Outbox, m Message) (took time.Duration, err error) {
 	start, told := time.Now(), make(chan error, 2)
 	if err := o.Send(m, func(err error) { told <- err }); err != nil {
-		return err, time.Since(start)
+		return time.Since(start), err
 	}
 	select {
 	case err := <-told:
-		return err, time.Since(start)
+		return time.Since(start), err
 	case <-time.After(4 * time.Second):
-		return errNotTold, time.Since(start)
+		return time.Since(start), errNotTold
 	}
 }

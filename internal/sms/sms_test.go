@@ -118,7 +118,7 @@ func TestFile(t *testing.T) {
 	}
 	m := message()
 	m.Expires = at.Add(time.Minute)
-	if err, _ := sendAndWait(o, m); !errors.Is(err, ErrUnavailable) || !errors.Is(err, os.ErrNotExist) {
+	if _, err := sendAndWait(o, m); !errors.Is(err, ErrUnavailable) || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a folder that is gone: %v", err)
 	}
 }
@@ -127,7 +127,7 @@ func TestLog(t *testing.T) {
 	var out lockedBuffer
 	cfg := at("", &out)
 	cfg.Wire = "log"
-	if err, _ := sendAndWait(open(t, cfg), message()); err != nil {
+	if _, err := sendAndWait(open(t, cfg), message()); err != nil {
 		t.Fatal(err)
 	}
 	if s := out.String(); !strings.Contains(s, testTo) || !strings.Contains(s, testCode) || strings.Contains(s, testToken) {

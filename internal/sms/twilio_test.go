@@ -37,7 +37,7 @@ func TestRequest(t *testing.T) {
 			cfg.From = ""
 			tt.set(&cfg)
 			o := open(t, cfg)
-			if err, _ := sendAndWait(o, message()); err != nil {
+			if _, err := sendAndWait(o, message()); err != nil {
 				t.Fatal(err)
 			}
 			sid, token, _ := f.last.BasicAuth()
@@ -189,7 +189,7 @@ func (m mood) check(t *testing.T, service string) {
 		cfg.From = ""
 	}
 	f, o := m.start(t, cfg)
-	err, took := sendAndWait(o, message())
+	took, err := sendAndWait(o, message())
 	if !errors.Is(err, m.err) {
 		t.Errorf("%s%s: told %v, want %v", m.name, service, err, m.err)
 	}
@@ -281,7 +281,7 @@ func TestSilentTLS(t *testing.T) {
 			conns.Add(1)
 		}
 	}()
-	err, took := sendAndWait(open(t, at("https://"+l.Addr().String(), io.Discard)), message())
+	took, err := sendAndWait(open(t, at("https://"+l.Addr().String(), io.Discard)), message())
 	if !errors.Is(err, ErrUnavailable) || took < attempt || took > telling || conns.Load() != 1 {
 		t.Errorf("told %v after %v, %d connections", err, took, conns.Load())
 	}
@@ -293,7 +293,7 @@ func TestVerifyNeedsCode(t *testing.T) {
 	cfg.From, cfg.VerifyServiceSID = "", "VA42"
 	m := message()
 	m.Code = ""
-	if err, _ := sendAndWait(open(t, cfg), m); err == nil || f.requests.Load() != 0 {
+	if _, err := sendAndWait(open(t, cfg), m); err == nil || f.requests.Load() != 0 {
 		t.Errorf("%v, %d requests", err, f.requests.Load())
 	}
 }
