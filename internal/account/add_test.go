@@ -219,7 +219,7 @@ func (r *rig) changeNumber(me Self) {
 	for range 10 {
 		r.is("over the limit", r.s.SendNumber(ctx, me, "+46701740608", "en"), nil)
 	}
-	if n, err := r.s.Number(ctx, me); err != nil || n.State != store.Full {
+	if n, err := r.s.Number(ctx, me); err != nil || n.State != store.Kept {
 		r.t.Errorf("%+v (%v)", n, err)
 	}
 }
