@@ -43,7 +43,10 @@ func (s *Service) Remove(ctx context.Context, me Self, id string) error {
 			return err
 		}
 		w.RemoveFactor(me.Person.ID, id)
-		w.DropSignIns(me.Person.ID) // one of them may have proved it
+		w.DropSignIns(me.Person.ID) // one of them may have proved it, and so may another session
+		if err := w.EndSessionsOf(me.Person.ID, me.Session.ID, audit.FactorChanged); err != nil {
+			return err
+		}
 		if s.ways(left, w.rules) == 0 {
 			w.ForgetDevices(me.Person.ID) // each stands for a factor
 		}
@@ -198,8 +201,28 @@ func (s *Service) Forget(ctx context.Context, me Self, id string) error {
 		} else {
 			w.ForgetDevice(me.Person.ID, id)
 		}
+		if err := w.endSpared(); err != nil {
+			return err
+		}
 		return w.record(audit.Event{Kind: audit.DeviceForgotten}, "", id)
 	})
+}
+
+// endSpared ends the other sessions that a remembered browser was spared the second factor for.
+func (w work) endSpared() error {
+	all, err := w.SessionsOf(w.me.Person.ID)
+	if err != nil {
+		return err
+	}
+	for _, one := range all {
+		if one.ID == w.me.Session.ID || !slices.Contains(one.Proved, user.MethodDevice) {
+			continue
+		}
+		if _, err := w.EndSession(one.ID, audit.FactorChanged); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // NewRecoveryCodes gives the person ten codes in place of any other; this is the only time that they can be seen. Who has no factor gets none

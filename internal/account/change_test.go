@@ -106,7 +106,8 @@ func TestLastRaced(t *testing.T) {
 		r.signIn(r.anna)
 		for round := range 10 {
 			key, token := r.passkey(r.anna, "key"+string(rune('a'+round))), r.token(r.anna)
-			one, two := r.signIn(r.anna), r.signIn(r.anna)
+			one := r.signIn(r.anna) // removing a factor ends every other session
+			two := one
 			results := race(func() error { return r.s.Remove(ctx, one, key.ID) }, func() error { return r.other.Remove(ctx, two, token.ID) })
 			if n := r.won(results, ErrLast); n != 1 || len(r.factors(r.anna)) != 1 {
 				t.Fatalf("%d won, %d factors are left", n, len(r.factors(r.anna)))

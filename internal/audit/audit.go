@@ -48,6 +48,7 @@ const (
 	Cloned        Reason = "cloned"
 	Disowned      Reason = "disowned"
 	Lost          Reason = "lost"
+	FactorChanged Reason = "factor_changed"
 )
 
 // Origin says who asked and from where. It is known before a change begins and stands in each of its events.

@@ -87,8 +87,9 @@ func BeginStepUp(id string, n Needs, s user.Session, m Means, stamp string, now 
 	on := f
 	on.Person, on.From, on.Means, on.Stamp, on.Second = s.User, s.ID, m, stamp, true
 	on.Proved = slices.DeleteFunc(slices.Clone(s.Proved), func(p user.Method) bool { return p == user.MethodDevice })
+	on.Means.Ways = slices.DeleteFunc(slices.Clone(m.Ways), func(w Step) bool { return w == Recovery || !w.reach().Meets(on.demand()) })
 	on, _ = on.advance(nil)
-	if slices.Contains(m.Ways, on.Step) && on.Step != Recovery {
+	if slices.Contains(on.Means.Ways, on.Step) {
 		return on
 	}
 	return f

@@ -60,9 +60,10 @@ func (f Flow) open() []Step {
 	return left
 }
 
-// toEnrol is what may be set up now, if it reaches what is demanded. Somebody who has a factor proves it first.
+// toEnrol is what may be set up now, if it reaches what is demanded. Somebody who has a factor proves it first, and a step-up, which
+// asked for no password, sets up nothing.
 func (f Flow) toEnrol() []Step {
-	if f.Means.Has && !user.Level(f.Proved).Meets(user.ACR2FA) {
+	if f.From != "" || f.Means.Has && !user.Level(f.Proved).Meets(user.ACR2FA) {
 		return nil
 	}
 	var left []Step

@@ -34,7 +34,7 @@ func (s *Service) choose(ctx context.Context, o audit.Origin, in store.SignIn, a
 	var err error
 	if next.Step == flow.SMS {
 		err = s.db.Change(ctx, o, func(t *store.Tx) (err error) {
-			if text, err = s.text(ctx, t, o, next, in.Person, a.Lang); err != nil {
+			if text, err = s.text(ctx, t, o, next, in.Person, a); err != nil {
 				return err
 			}
 			return t.AdvanceFlow(next, in.Flow.Version)

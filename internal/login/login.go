@@ -77,7 +77,6 @@ type Request struct {
 	Browser string // secret of the browser; only it may answer
 	Client  string // who asked; for the trail
 	App     string // its name, for a text message
-	Lang    string // the page's language, likewise
 	Opaque  string // comes back with every View
 
 	Session *user.Session // who is signed in and only has to prove more; nil: a whole sign-in
@@ -96,23 +95,13 @@ func (s *Service) Begin(ctx context.Context, o audit.Origin, r Request) (string,
 		f = in.Flow
 	}
 	f.Client, f.App = r.Client, r.App
-	var text notify.Prepared
 	err := s.db.Change(ctx, o, func(t *store.Tx) error {
 		if err := t.CreateFlow(f); err != nil {
 			return err
 		}
-		if f.Step == flow.SMS {
-			var err error
-			if text, err = s.text(ctx, t, o, f, r.Person, r.Lang); err != nil {
-				return err
-			}
-		}
 		return t.Record(audit.Event{Kind: audit.FlowBegun, Client: f.Client, Subject: string(f.Person), Detail: map[string]string{"flow": f.ID}})
 	})
-	if err == nil && f.Step == flow.SMS {
-		s.Notify.Send(o, text)
-	}
-	return f.ID, err
+	return f.ID, err // a step-up by text message sends none yet: any page in the world can lead a browser here
 }
 
 // stepUp begins with what the session proved.

@@ -25,7 +25,10 @@ import (
 // it is bound to the sign-in, and with it to one browser and to what is asked there; it works once, since every answer, right or wrong,
 // raises the version by a conditional write; it lives five minutes; and showing a page writes nothing (WebAuthn L3 §13.4.3).
 
-const ceremonyLife = 5 * time.Minute
+const (
+	ceremonyLife = 5 * time.Minute
+	skew         = time.Minute // between the clocks of two instances
+)
 
 func (s *Service) challengeAt(f store.Flow, at int64) []byte {
 	m := hmac.New(sha256.New, s.key)
@@ -40,7 +43,7 @@ func (s *Service) challenge(f store.Flow, shown []byte) []byte {
 		return s.challengeAt(f, now.UnixMicro())
 	}
 	at := int64(binary.BigEndian.Uint64(shown))
-	if age := now.Sub(time.UnixMicro(at)); age < 0 || age >= ceremonyLife {
+	if age := now.Sub(time.UnixMicro(at)); age < -skew || age >= ceremonyLife {
 		at = now.UnixMicro()
 	}
 	return s.challengeAt(f, at)
@@ -96,10 +99,9 @@ func passkeyRule(p policy.Policy) factor.PasskeyRule {
 	return factor.PasskeyRule{Attestation: p.Factors.Attestation, AAGUIDs: p.Factors.AAGUIDs}
 }
 
-// checkPasskeyAlone takes a passkey in the place of name and password: the user must have been verified. Wrong passwords never stand in its
-// way: its tries are counted by themselves, and only to bound the work.
-func (s *Service) checkPasskeyAlone(ctx context.Context, o audit.Origin, in store.SignIn, a Answer, c *checked) error {
-	c.lanes = []lane{{name: "passkeys:" + s.network(o, 64), limit: c.rules.Lockout.Attempts * addressRate, window: time.Duration(c.rules.Lockout.Window), shared: true}}
+// checkPasskeyAlone takes a passkey in the place of name and password: the user must have been verified. Nobody's tries stand in its way: a
+// signature cannot be guessed, and checking one costs less than the page.
+func (s *Service) checkPasskeyAlone(ctx context.Context, in store.SignIn, a Answer, c *checked) error {
 	c.verdict.Reason = audit.WrongCode
 	if s.Passkeys == nil {
 		return nil
@@ -191,10 +193,13 @@ func (s *Service) prove(got factor.Assertion, f store.Factor, p *store.Person, c
 	return nil
 }
 
-// clone raises the alarm about a passkey whose count did not rise: the trail, and a mail to its owner.
+// clone stops a passkey whose count did not rise, and raises the alarm: the trail, and a mail to its owner.
 func (s *Service) clone(t *store.Tx, p *store.Person, c checked, events *[]audit.Event) error {
 	*events = append(*events, audit.Event{Kind: audit.PasskeyCloned, Outcome: audit.Refused, Reason: audit.Cloned, Subject: string(p.ID),
 		Detail: map[string]string{"factor": c.cloned}})
+	*events = append(*events, audit.Event{Kind: audit.FactorStopped, Reason: audit.Cloned, Subject: string(p.ID),
+		Detail: map[string]string{"factor": string(user.FactorPasskey), "id": c.cloned}})
+	t.StopFactor(p.ID, c.cloned)
 	return s.mail(t, p, "mail.passkey_cloned")
 }
 

@@ -36,8 +36,8 @@ func (s *Service) means(ctx context.Context, p *store.Person) (flow.Means, error
 	m := flow.Means{Must: rules.Factors.Required, Minimum: rules.Factors.Minimum}
 	active, key := map[user.FactorKind]bool{}, false
 	for _, f := range factors {
-		if f.Kind == user.FactorSMS && !s.texts() {
-			continue // a service without text messages: as if it were not there
+		if f.Kind == user.FactorSMS && !s.texts() && f.UsedAt.IsZero() {
+			continue // a number from a list, in a service without text messages: as if it were not there
 		}
 		m.Has = true
 		if f.StoppedAt.IsZero() {
@@ -231,6 +231,14 @@ func (s *Service) recovered(t *store.Tx, p *store.Person, events *[]audit.Event)
 
 // enrolled stores the factor that was set up. After a recovery code it takes the place of what the person lost.
 func (s *Service) enrolled(t *store.Tx, in store.SignIn, c checked) error {
+	t.Hold(in.Person.ID)
+	have, err := t.FactorsOf(in.Person.ID)
+	if err != nil {
+		return err
+	}
+	if len(have) > 0 && !in.Flow.Means.Has {
+		return store.ErrTaken // a first factor is set up once: who knew the password alone must not add to it
+	}
 	put := t.AddFactor
 	if in.Flow.Recover && c.enrol.Kind != user.FactorPasskey {
 		put = t.PutFactor
@@ -271,7 +279,7 @@ func (s *Service) word(p *store.Person, key string) string {
 }
 
 // text prepares the message of the step SMS.
-func (s *Service) text(ctx context.Context, t *store.Tx, o audit.Origin, f store.Flow, p *store.Person, lang string) (notify.Prepared, error) {
+func (s *Service) text(ctx context.Context, t *store.Tx, o audit.Origin, f store.Flow, p *store.Person, a Answer) (notify.Prepared, error) {
 	rules, err := s.rules(ctx, p)
 	if err != nil {
 		return notify.Prepared{}, err
@@ -280,7 +288,10 @@ func (s *Service) text(ctx context.Context, t *store.Tx, o audit.Origin, f store
 	if err != nil {
 		return notify.Prepared{}, err
 	}
-	x := notify.Text{Scope: scope(f.ID), Person: p, App: f.App, Lang: lang, IP: o.IP, Client: f.Client}
+	x := notify.Text{Scope: scope(f.ID), Person: p, App: f.App, IP: o.IP, Client: f.Client}
+	if a.Lang != nil {
+		x.Lang = a.Lang(f.Request, p)
+	}
 	for _, one := range all {
 		if one.Kind == user.FactorSMS && one.StoppedAt.IsZero() {
 			x.Number = one.Secret

@@ -30,7 +30,9 @@ type Answer struct {
 	Device   string    // secret of a remembered browser, if it has one
 	Current  string    // secret of the session that the browser has, if any
 	Known    string    // cookie of a browser in which somebody has signed in before, if any
-	Lang     string    // the page's language, for a text message
+
+	// Lang gives the language of a text message: of the pages that the person sees of this request.
+	Lang func(opaque string, p *store.Person) string
 }
 
 // Result is what came of an answer.
@@ -129,7 +131,7 @@ func (s *Service) check(ctx context.Context, o audit.Origin, in store.SignIn, a 
 	case in.Flow.Step != flow.Password:
 		err = s.checkSecond(ctx, in, a, &c)
 	case a.Passkey != "":
-		err = s.checkPasskeyAlone(ctx, o, in, a, &c)
+		err = s.checkPasskeyAlone(ctx, in, a, &c)
 	default:
 		err = s.checkPassword(ctx, o, in.Person, a, &c)
 	}
@@ -156,12 +158,15 @@ func (s *Service) commit(ctx context.Context, o audit.Origin, in store.SignIn, a
 		if events == nil {
 			return ErrStale
 		}
+		if events[0].Kind == audit.LoginFailed {
+			v.Reason = events[0].Reason // right, and yet no answer here: another person's
+		}
 		if err := s.follow(t, in, a, c, v, &next, &out, &events); err != nil {
 			return err
 		}
 		if v.Reason == "" && next.Step == flow.SMS {
 			var err error
-			if text, err = s.text(ctx, t, o, next, in.Person, a.Lang); err != nil {
+			if text, err = s.text(ctx, t, o, next, in.Person, a); err != nil {
 				return err
 			}
 		}
@@ -184,6 +189,11 @@ func (s *Service) commit(ctx context.Context, o audit.Origin, in store.SignIn, a
 		after = store.SignIn{Flow: next, Person: in.Person}
 		return nil
 	})
+	if errors.Is(err, store.ErrTaken) && c.enrol != nil {
+		if fault := s.taken(ctx, o, in, c); fault != nil {
+			return Result{}, fault
+		}
+	}
 	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrTaken) {
 		err = ErrStale // another answer to the same step was faster
 	}
@@ -207,6 +217,14 @@ func (s *Service) commit(ctx context.Context, o audit.Origin, in store.SignIn, a
 	out.Passkey = a.Passkey != ""
 	out.View, err = s.view(ctx, after)
 	return out, err
+}
+
+// taken records that a factor was not set up: it is somebody's already, or another first one was faster.
+func (s *Service) taken(ctx context.Context, o audit.Origin, in store.SignIn, c checked) error {
+	return s.db.Change(ctx, o, func(t *store.Tx) error {
+		return t.Record(audit.Event{Kind: audit.LoginFailed, Outcome: audit.Refused, Reason: audit.NotAllowed, Actor: string(in.Flow.Person),
+			Subject: string(in.Flow.Person), Client: in.Flow.Client, Detail: map[string]string{"flow": in.Flow.ID, "step": string(in.Flow.Step)}})
+	})
 }
 
 // count takes one try from each lane, until one is full. Then the verdict becomes delayed, whatever it was: the answer tells
@@ -283,7 +301,7 @@ func (s *Service) follow(t *store.Tx, in store.SignIn, a Answer, c checked, v fl
 	if next.Step != flow.Done {
 		return nil
 	}
-	if a.Remember && c.rules.Factors.RememberDevice > 0 && in.Flow.Step != flow.Password {
+	if a.Remember && c.rules.Factors.RememberDevice > 0 && in.Flow.Step != flow.Password && c.enrol == nil {
 		if err := s.remember(t, in, c, next, out, events); err != nil {
 			return err
 		}
@@ -305,6 +323,7 @@ func (s *Service) open(t *store.Tx, a Answer, c checked, next *store.Flow, out *
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
+	old.IdleUntil = old.SeenAt.Add(time.Duration(c.rules.Session.Idle))
 	if next.From != "" && (err != nil || old.ID != next.From || !old.Live(t.Now())) {
 		return ErrGone // what the sign-in began with is over
 	}

@@ -18,6 +18,9 @@ func (s *Service) Mail(t *store.Tx, p *store.Person, key string, args ...any) er
 	if s.Post == nil || !s.Post.On() || p.Email == "" {
 		return nil
 	}
+	if within, err := t.TakeAttempt("mail:"+string(p.ID)+":"+key, mailMost, time.Hour, false); err != nil || !within {
+		return err // the trail has it all the same
+	}
 	texts := s.texts(p.Locale)
 	args = append(args, "name", p.Name, "brand", s.Brand, "url", s.Issuer.String()+"/account", "time", t.Now().In(time.Local).Format("2006-01-02 15:04"), "agent", words.Agent(t.Origin().Agent))
 	subject, err := texts.Plain(key+".subject", args)
@@ -53,6 +56,7 @@ func (s *Service) Wake() {
 }
 
 const (
+	mailMost  = 20              // of one kind to one person in an hour
 	mailEach  = 5 * time.Second // how often the outbox is looked at; others may have put something in
 	mailBatch = 10
 	mailLease = 2 * time.Minute

@@ -54,6 +54,7 @@ type lane struct {
 	name   string
 	limit  int
 	window time.Duration
+	strict bool // no span of window ever has more; else the count begins anew a window after its first
 }
 
 // Number reads a number as a person writes it and gives it in E.164, with what a page may show of it.
@@ -102,7 +103,7 @@ func (s *Service) Prepare(t *store.Tx, x Text, rules policy.SMS) (Prepared, erro
 		return s.refused(t, p, "number")
 	}
 	for _, l := range s.limits(x, n, rules) {
-		ok, err := t.TakeAttempt(l.name, l.limit, l.window, false)
+		ok, err := t.TakeAttempt(l.name, l.limit, l.window, l.strict)
 		if err != nil {
 			return p, err
 		}
@@ -144,12 +145,12 @@ func (s *Service) limits(x Text, n sms.Number, rules policy.SMS) []lane {
 		return "sms:" + kind + ":" + hex.EncodeToString(s.mac(kind, what)[:12])
 	}
 	return []lane{
-		{hide("number", n.E164) + ":10m", perNumber, 10 * time.Minute},
-		{hide("number", n.E164), rules.PerNumberDay, day},
-		{"sms:person:" + string(x.Person.ID), rules.PerPersonDay, day},
-		{hide("address", audit.Origin{IP: x.IP}.Network(64)), rules.PerAddressDay, day},
-		{hide("prefix", n.Prefix), rules.PerPrefixDay, day},
-		{laneBudget, rules.PerDay, day},
+		{hide("number", n.E164) + ":10m", perNumber, 10 * time.Minute, true},
+		{hide("number", n.E164), rules.PerNumberDay, day, false},
+		{"sms:person:" + string(x.Person.ID), rules.PerPersonDay, day, false},
+		{hide("address", audit.Origin{IP: x.IP}.Network(64)), rules.PerAddressDay, day, false},
+		{hide("prefix", n.Prefix), rules.PerPrefixDay, day, false},
+		{laneBudget, rules.PerDay, day, false},
 	}
 }
 
@@ -203,12 +204,12 @@ func (s *Service) report(o audit.Origin, p Prepared, fault error) {
 		}
 	}
 	err := s.DB.Change(ctx, o, func(t *store.Tx) error {
-		t.MarkChallenge(p.challenge.Scope, p.challenge.ID, state)
 		if fault != nil {
-			s.giveBack(t, p.lanes)
+			s.giveBack(t, p.lanes) // first, as Prepare does: two units that lock in two orders would wait for each other
 		} else if err := s.alarm(t); err != nil {
 			return err
 		}
+		t.MarkChallenge(p.challenge.Scope, p.challenge.ID, state)
 		return t.Record(event)
 	})
 	if err != nil {

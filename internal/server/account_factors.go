@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/portvakt/portvakt/internal/account"
+	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/user"
 )
 
@@ -102,9 +103,12 @@ func (s *Server) postLost(w http.ResponseWriter, r *http.Request) {
 		s.lostPage(w, r, lostPage{Username: name, Alert: "alert.missing"})
 		return
 	}
-	if _, err := s.Account.Lost(r.Context(), s.origin(w, r), name, code); err != nil {
+	switch why, err := s.Account.Lost(r.Context(), s.origin(w, r), name, code); {
+	case err != nil:
 		s.fail(w, r, err)
-		return
+	case why == audit.Delayed: // of the address, whoever was named
+		s.lostPage(w, r, lostPage{Username: name, Alert: "alert.delayed", AlertArgs: []any{"minutes", 15}})
+	default:
+		seeOther(w, r, "/lost?done")
 	}
-	seeOther(w, r, "/lost?done")
 }

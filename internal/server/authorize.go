@@ -154,7 +154,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, needs flow.Needs,
 		return
 	}
 	id, err := s.Login.Begin(r.Context(), s.origin(w, r), login.Request{Needs: needs, Browser: s.browser(w, r), Client: e.ID, Opaque: string(opaque),
-		Session: e.Session, Person: e.Person, App: e.Client, Lang: s.page(w, r, e.Locales).Lang})
+		Session: e.Session, Person: e.Person, App: e.Client})
 	if err != nil {
 		s.fail(w, r, err)
 		return

@@ -98,7 +98,7 @@ func (s *Server) ownForm(w http.ResponseWriter, r *http.Request) bool {
 		s.problem(w, r, http.StatusForbidden, "cookies_off", "")
 		return false
 	}
-	bound := browser
+	bound := browserForm + browser
 	if id := r.PathValue("id"); id != "" {
 		bound = flowForm + id
 	}

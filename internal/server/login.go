@@ -21,6 +21,9 @@ import (
 // with the browser's secret, which changes with a right password: a page in another tab stays good.
 const flowForm = "flow "
 
+// browserForm begins that of every other form. A browser chooses its cookies, so neither may be taken for the other.
+const browserForm = "browser "
+
 // visitor is who sits at the browser.
 func (s *Server) visitor(r *http.Request) (user.Session, *store.Person, error) {
 	return s.Login.Session(r.Context(), cookie(r, s.names.session))
@@ -46,7 +49,7 @@ func (s *Server) submitLogin(w http.ResponseWriter, r *http.Request) {
 		Code: r.PostForm.Get("code"), Recovery: r.PostForm.Get("recovery"), Passkey: r.PostForm.Get("passkey"), Name: r.PostForm.Get("name"),
 		Way: way(r), Disown: r.PostForm.Get("action") == "disown", Remember: r.PostForm.Get("remember") != "",
 		Current: cookie(r, s.names.session), Known: cookie(r, s.names.known), Device: cookie(r, s.names.device),
-		Lang: s.page(w, r, "").Lang})
+		Lang: func(opaque string, p *store.Person) string { return s.stepPage(w, r, readErrand(opaque), p).Lang }})
 	switch {
 	case result.Reason == audit.Disowned:
 		s.problem(w, r, http.StatusOK, "disowned", "")
@@ -124,10 +127,7 @@ func way(r *http.Request) flow.Step {
 func (s *Server) step(w http.ResponseWriter, r *http.Request, result login.Result, alert string) {
 	v := result.View
 	e := readErrand(v.Flow.Request)
-	page := s.page(w, r, e.Locales)
-	if v.Person != nil && v.Person.Locale != "" && cookie(r, s.names.lang) == "" && e.Locales == "" && r.URL.Query().Get("ui_locales") == "" {
-		page = s.pageIn(w, r, v.Person.Locale)
-	}
+	page := s.stepPage(w, r, e, v.Person)
 	page.FormAction, page.FormToken = formAction(e.Origin), s.formToken(flowForm+v.Flow.ID)
 	page.OtherURL = otherLanguage(r.URL, page.OtherLang()) // the answer to a wrong try stands at the same address
 	action := "/login/" + v.Flow.ID
@@ -196,6 +196,14 @@ func (s *Server) textState(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, `{"state":"`+state+`"}`)
 }
 
+// stepPage begins a page of a sign-in: in the language asked for, else in that of the person once they are known.
+func (s *Server) stepPage(w http.ResponseWriter, r *http.Request, e errand, p *store.Person) page {
+	if p != nil && p.Locale != "" && cookie(r, s.names.lang) == "" && e.Locales == "" && r.URL.Query().Get("ui_locales") == "" {
+		return s.pageIn(w, r, p.Locale)
+	}
+	return s.page(w, r, e.Locales)
+}
+
 func (s *Server) enrolment(w http.ResponseWriter, r *http.Request, v login.View, page enrolPage) {
 	token, err := factor.ParseTOTP(v.Flow.Pending)
 	if err != nil {
@@ -235,7 +243,7 @@ func (s *Server) pageIn(w http.ResponseWriter, r *http.Request, lang string) pag
 	if a, ok := w.(*answer); ok {
 		p.RequestID = a.id
 	}
-	p.FormToken = s.formToken(s.browser(w, r))
+	p.FormToken = s.formToken(browserForm + s.browser(w, r))
 	if r.Method == http.MethodGet {
 		p.OtherURL = otherLanguage(r.URL, p.OtherLang())
 	}
