@@ -3,6 +3,7 @@ package login
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
@@ -36,8 +37,8 @@ func (s *Service) means(ctx context.Context, p *store.Person) (flow.Means, error
 	m := flow.Means{Must: rules.Factors.Required, Minimum: rules.Factors.Minimum}
 	active, key := map[user.FactorKind]bool{}, false
 	for _, f := range factors {
-		if f.Kind == user.FactorSMS && !s.texts() && f.UsedAt.IsZero() {
-			continue // a number from a list, in a service without text messages: as if it were not there
+		if !s.counts(f) {
+			continue
 		}
 		m.Has = true
 		if f.StoppedAt.IsZero() {
@@ -71,6 +72,11 @@ func (s *Service) means(ctx context.Context, p *store.Person) (flow.Means, error
 		m.Enrols = append(m.Enrols, flow.EnrolPasskey)
 	}
 	return m, err
+}
+
+// counts reports whether a factor is one: a number from a list, in a service without text messages, that nobody ever proved by is none.
+func (s *Service) counts(f store.Factor) bool {
+	return f.Kind != user.FactorSMS || s.texts() || !f.UsedAt.IsZero()
 }
 
 // texts reports whether codes can go by text message.
@@ -236,7 +242,7 @@ func (s *Service) enrolled(t *store.Tx, in store.SignIn, c checked) error {
 	if err != nil {
 		return err
 	}
-	if len(have) > 0 && !in.Flow.Means.Has {
+	if slices.ContainsFunc(have, s.counts) && !in.Flow.Means.Has {
 		return store.ErrTaken // a first factor is set up once: who knew the password alone must not add to it
 	}
 	put := t.AddFactor

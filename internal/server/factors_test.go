@@ -145,3 +145,14 @@ func (a *attack) recoveryCodes(t *testing.T, name string) []string {
 	}
 	return codes
 }
+
+// TestNumberWithoutTexts: who has only a number from a list, in a service that sends no text messages, sets up a factor at the first sign-in.
+func TestNumberWithoutTexts(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, a *attack) {
+		a.ApplyFile(t, "users:\n  - {username: nina, phone: \"+46701740609\", password: "+servertest.Password+"}\n")
+		b := a.Browser(t)
+		p := proved(t, b, "nina")
+		done(t, b, b.Fill(p, "code", servertest.Code(t, "otpauth://totp/x?secret="+p.Key(t), a.Clock())))
+	})
+}
