@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"hash/crc32"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -202,10 +203,14 @@ func (s *Service) enrol(w work, f store.Factor) error {
 
 // Number is a number that waits for its code.
 type Number struct {
-	Masked string // empty: there is none
-	Mark   string
-	State  string // of store.Challenge
+	Masked  string // empty: there is none
+	Mark    string
+	State   string // of store.Challenge
+	Version int    // another with each message; 0: none waits
 }
+
+// version tells a challenge from the one before it; 0: there is none.
+func version(c store.Challenge) int { return int(crc32.ChecksumIEEE([]byte(c.ID))) }
 
 // Number gives what SendNumber began.
 func (s *Service) Number(ctx context.Context, me Self) (Number, error) {
@@ -216,12 +221,13 @@ func (s *Service) Number(ctx context.Context, me Self) (Number, error) {
 	if err != nil || c.ID == "" {
 		return Number{}, err
 	}
-	return Number{s.Notify.Masked(c.Data), c.Mark, c.State}, nil
+	return Number{s.Notify.Masked(c.Data), c.Mark, c.State, version(c)}, nil
 }
 
 // SendNumber sends a code to a number as the person wrote it, or, if that is empty, once more to the number that waits (ErrMissing: none
-// does). lang is of the page. The refusals of the number are notify's.
-func (s *Service) SendNumber(ctx context.Context, me Self, raw, lang string) error {
+// does). lang is of the page, seen the version that it showed: if another message went out since, by a button that was pressed twice, it
+// does nothing. The refusals of the number are notify's.
+func (s *Service) SendNumber(ctx context.Context, me Self, raw, lang string, seen int) error {
 	rules, err := s.rules(ctx, me.Person)
 	if err != nil {
 		return err
@@ -240,21 +246,25 @@ func (s *Service) SendNumber(ctx context.Context, me Self, raw, lang string) err
 		if !s.may(w.rules, user.FactorSMS) {
 			return ErrKind
 		}
+		c, err := w.challenge(user.FactorSMS)
 		to := number
-		if to == "" {
-			c, err := w.challenge(user.FactorSMS)
-			if errors.Is(err, store.ErrNotFound) {
-				return ErrMissing
-			}
-			if err != nil {
-				return err
-			}
+		switch {
+		case err != nil && !errors.Is(err, store.ErrNotFound):
+			return err
+		case to == "" && err != nil:
+			return ErrMissing
+		case version(c) != seen:
+			return errKept
+		case to == "":
 			to = c.Data
 		}
 		text := notify.Text{Scope: me.scope(user.FactorSMS), Person: me.Person, Number: to, Lang: lang, IP: me.Origin.IP}
 		message, err = s.Notify.Prepare(w.Tx, text, w.rules.SMS)
 		return err
 	})
+	if errors.Is(err, errKept) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

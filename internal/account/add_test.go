@@ -150,12 +150,12 @@ func TestAddNumber(t *testing.T) {
 		me := r.signIn(r.anna, "pwd")
 		for raw, want := range map[string]error{"": ErrMissing, "12": notify.ErrNumber, "070-174 06 05 ext 4": notify.ErrNumber, "08-123 45 67": notify.ErrNumber,
 			"+47 406 12 345": notify.ErrCountry, "+1 202 555 0123": notify.ErrCountry, "112": notify.ErrNumber} {
-			r.is(raw, r.s.SendNumber(ctx, me, raw, "sv"), want)
+			r.is(raw, r.send(me, raw, "sv"), want)
 		}
 		if n, err := r.s.Number(ctx, me); err != nil || n != (Number{}) {
 			t.Errorf("something waits: %+v (%v)", n, err)
 		}
-		r.is("a good one", r.s.SendNumber(ctx, me, "0046 70 174 06 05", "sv"), nil)
+		r.is("a good one", r.send(me, "0046 70 174 06 05", "sv"), nil)
 		to, first := r.text(1)
 		n, err := r.s.Number(ctx, me)
 		if err != nil || to != "+46701740605" || strings.Contains(n.Masked, "174") || !strings.HasSuffix(n.Masked, "05") || len(n.Mark) != 2 {
@@ -164,11 +164,11 @@ func TestAddNumber(t *testing.T) {
 		why, err := r.s.AddNumber(ctx, r.signIn(r.anna, "pwd"), first)
 		r.says("in another session", why, audit.Expired, err)
 		eve := r.signIn(r.eve)
-		r.is("eve's own", r.s.SendNumber(ctx, eve, "070-174 06 05", "sv"), nil)
+		r.is("eve's own", r.send(eve, "070-174 06 05", "sv"), nil)
 		r.text(2)
 		why, err = r.s.AddNumber(ctx, eve, first)
 		r.says("anna's code", why, audit.WrongCode, err)
-		r.is("once more", r.s.SendNumber(ctx, me, "", "sv"), nil)
+		r.is("once more", r.send(me, "", "sv"), nil)
 		_, second := r.text(3)
 		if first != second {
 			why, err = r.s.AddNumber(ctx, me, first)
@@ -190,22 +190,42 @@ func TestAddNumber(t *testing.T) {
 	})
 }
 
+// send sends from the page as it stands, and presses the button twice.
+func (r *rig) send(me Self, raw, lang string) error {
+	r.t.Helper()
+	n, err := r.s.Number(ctx, me)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	sent := r.s.SendNumber(ctx, me, raw, lang, n.Version)
+	if after, err := r.s.Number(ctx, me); sent == nil {
+		if err != nil || after.Version == n.Version {
+			r.t.Errorf("sent, and the version stays %d (%v)", n.Version, err)
+		}
+		r.is("twice", r.s.SendNumber(ctx, me, raw, lang, n.Version), nil)
+		if twice, err := r.s.Number(ctx, me); err != nil || twice.Mark != after.Mark || twice.Version != after.Version {
+			r.t.Errorf("the second press sent another message (%v)", err)
+		}
+	}
+	return sent
+}
+
 // changeNumber: another number takes the place of the first; its code ends after five minutes, and with the wish for another.
 func (r *rig) changeNumber(me Self) {
 	r.t.Helper()
-	r.is("another", r.s.SendNumber(ctx, me, "+46 70 174 06 06", "en"), nil)
+	r.is("another", r.send(me, "+46 70 174 06 06", "en"), nil)
 	_, code := r.text(4)
 	r.is("and yet another", r.s.DropNumber(ctx, me), nil)
 	why, err := r.s.AddNumber(ctx, me, code)
 	r.says("the one that was given up", why, audit.Expired, err)
-	r.is("no number waits", r.s.SendNumber(ctx, me, "", "en"), ErrMissing)
-	r.is("late", r.s.SendNumber(ctx, me, "+46701740607", "en"), nil)
+	r.is("no number waits", r.send(me, "", "en"), ErrMissing)
+	r.is("late", r.send(me, "+46701740607", "en"), nil)
 	_, code = r.text(5)
 	r.clock.Add(5 * time.Minute)
 	me.Session.AuthTime = r.clock.Now()
 	why, err = r.s.AddNumber(ctx, me, code)
 	r.says("after five minutes", why, audit.Expired, err)
-	r.is("at last", r.s.SendNumber(ctx, me, "+46701740607", "en"), nil)
+	r.is("at last", r.send(me, "+46701740607", "en"), nil)
 	_, code = r.text(6)
 	if all := r.factors(r.anna); len(all) != 1 || all[0].Secret != "+46701740605" {
 		r.t.Errorf("before it was confirmed: %+v", all)
@@ -217,7 +237,9 @@ func (r *rig) changeNumber(me Self) {
 	}
 	r.mailed(r.anna, "mail.number_changed")
 	for range 10 {
-		r.is("over the limit", r.s.SendNumber(ctx, me, "+46701740608", "en"), nil)
+		n, err := r.s.Number(ctx, me)
+		r.is("where it stands", err, nil)
+		r.is("over the limit", r.s.SendNumber(ctx, me, "+46701740608", "en", n.Version), nil)
 	}
 	if n, err := r.s.Number(ctx, me); err != nil || n.State != store.Kept {
 		r.t.Errorf("%+v (%v)", n, err)
@@ -230,7 +252,7 @@ func TestNoTextMessages(t *testing.T) {
 	r.s = r.service(storetest.SQLite(t), "off")
 	r.anna = r.person("anna")
 	me := r.signIn(r.anna)
-	r.is("send", r.s.SendNumber(ctx, me, "070-174 06 05", "sv"), notify.ErrOff)
+	r.is("send", r.s.SendNumber(ctx, me, "070-174 06 05", "sv", 0), notify.ErrOff)
 	_, err := r.s.Number(ctx, me)
 	r.is("see", err, notify.ErrOff)
 	_, err = r.s.AddNumber(ctx, me, "123456")

@@ -48,7 +48,7 @@ func (r *rig) changes(me Self, id string) map[string]func() error {
 		"begin a soft token": func() error { _, err := s.BeginTOTP(ctx, me); return err },
 		"add a soft token":   func() error { return reason(s.AddTOTP(ctx, me, "123456")) },
 		"see a number":       func() error { _, err := s.Number(ctx, me); return err },
-		"send to a number":   func() error { return s.SendNumber(ctx, me, "070-174 06 05", "sv") },
+		"send to a number":   func() error { return s.SendNumber(ctx, me, "070-174 06 05", "sv", 0) },
 		"add a number":       func() error { return reason(s.AddNumber(ctx, me, "123456")) },
 		"begin a passkey":    func() error { _, err := s.BeginPasskey(ctx, me); return err },
 		"add a passkey":      func() error { return reason(s.AddPasskey(ctx, me, []byte("{}"), "x")) },

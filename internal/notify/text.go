@@ -45,16 +45,14 @@ type Text struct {
 type Prepared struct {
 	challenge store.Challenge
 	message   sms.Message
-	lanes     []lane
+	lanes     []string // what it was counted in
 	event     audit.Event
 	off       bool // nothing is to be sent
 }
 
 type lane struct {
-	name   string
-	limit  int
-	window time.Duration
-	strict bool // no span of window ever has more; else the count begins anew a window after its first
+	name  string
+	limit int
 }
 
 // Number reads a number as a person writes it and gives it in E.164, with what a page may show of it.
@@ -102,16 +100,12 @@ func (s *Service) Prepare(t *store.Tx, x Text, rules policy.SMS) (Prepared, erro
 	if err != nil || !contains(rules.Countries, n.Country) || !s.On() {
 		return s.refused(t, p, "number")
 	}
-	for _, l := range s.limits(x, n, rules) {
-		ok, err := t.TakeAttempt(l.name, l.limit, l.window, l.strict)
+	if limit, err := s.take(t, x, n, rules, &p); err != nil || limit != "" {
 		if err != nil {
 			return p, err
 		}
-		if !ok {
-			s.giveBack(t, p.lanes)
-			return s.refused(t, p, strings.SplitN(l.name, ":", 3)[1])
-		}
-		p.lanes = append(p.lanes, l)
+		s.giveBack(t, p.lanes)
+		return s.refused(t, p, limit)
 	}
 	if p.message, err = s.compose(x, p.challenge, digits, t.Now()); err != nil {
 		return p, err
@@ -139,24 +133,45 @@ func (s *Service) refused(t *store.Tx, p Prepared, limit string) (Prepared, erro
 	return p, errors.Join(err, t.Record(p.event))
 }
 
-// limits are what one message is counted against.
+// take counts the message against each limit until one is reached, which it names. The number's count of ten minutes comes first.
+func (s *Service) take(t *store.Tx, x Text, n sms.Number, rules policy.SMS, p *Prepared) (string, error) {
+	for i, l := range s.limits(x, n, rules) {
+		bucket, ok := l.name, false
+		var err error
+		if i == 0 {
+			ok, err = t.TakeAttempt(l.name, l.limit, 10*time.Minute, true)
+		} else {
+			bucket, ok, err = t.TakeRolling(l.name, l.limit)
+		}
+		if err != nil {
+			return "", err
+		}
+		if !ok {
+			return strings.SplitN(l.name, ":", 3)[1], nil
+		}
+		p.lanes = append(p.lanes, bucket)
+	}
+	return "", nil
+}
+
+// limits are what one message is counted against: the first in 10 minutes, the others in 24 hours.
 func (s *Service) limits(x Text, n sms.Number, rules policy.SMS) []lane {
 	hide := func(kind, what string) string {
 		return "sms:" + kind + ":" + hex.EncodeToString(s.mac(kind, what)[:12])
 	}
 	return []lane{
-		{hide("number", n.E164) + ":10m", perNumber, 10 * time.Minute, true},
-		{hide("number", n.E164), rules.PerNumberDay, day, false},
-		{"sms:person:" + string(x.Person.ID), rules.PerPersonDay, day, false},
-		{hide("address", audit.Origin{IP: x.IP}.Network(64)), rules.PerAddressDay, day, false},
-		{hide("prefix", n.Prefix), rules.PerPrefixDay, day, false},
-		{laneBudget, rules.PerDay, day, false},
+		{hide("number", n.E164) + ":10m", perNumber},
+		{hide("number", n.E164), rules.PerNumberDay},
+		{"sms:person:" + string(x.Person.ID), rules.PerPersonDay},
+		{hide("address", audit.Origin{IP: x.IP}.Network(64)), rules.PerAddressDay},
+		{hide("prefix", n.Prefix), rules.PerPrefixDay},
+		{laneBudget, rules.PerDay},
 	}
 }
 
-func (s *Service) giveBack(t *store.Tx, lanes []lane) {
+func (s *Service) giveBack(t *store.Tx, lanes []string) {
 	for _, l := range lanes {
-		t.GiveBackAttempt(l.name)
+		t.GiveBackAttempt(l)
 	}
 }
 
@@ -219,11 +234,11 @@ func (s *Service) report(o audit.Origin, p Prepared, fault error) {
 
 // alarm raises one a day when of the day's messages, 20 at least, too few codes were used (threats SM-01).
 func (s *Service) alarm(t *store.Tx) error {
-	sent, err := t.Attempts(laneBudget, day)
+	sent, err := t.Rolling(laneBudget)
 	if err != nil || sent < alarmLeast {
 		return err
 	}
-	used, err := t.Attempts(laneUsed, day)
+	used, err := t.Rolling(laneUsed)
 	if err != nil {
 		return err
 	}
@@ -252,7 +267,7 @@ func (s *Service) Right(c store.Challenge, code string) bool {
 
 // Used counts a code that was used, for the alarm.
 func (s *Service) Used(t *store.Tx) error {
-	_, err := t.TakeAttempt(laneUsed, 1<<30, day, false)
+	_, _, err := t.TakeRolling(laneUsed, 1<<30)
 	return err
 }
 
@@ -277,7 +292,7 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// Day is what the text messages of the present 24 hours came to, over every instance.
+// Day is what the text messages of the last 24 hours came to, over every instance.
 type Day struct{ Sent, Used, Limit int }
 
 // Day reads it.
@@ -288,10 +303,10 @@ func (s *Service) Day(ctx context.Context) (Day, error) {
 	}
 	d := Day{Limit: all.SMS.PerDay}
 	err = s.DB.View(ctx, func(t *store.Tx) error {
-		if d.Sent, err = t.Attempts(laneBudget, day); err != nil {
+		if d.Sent, err = t.Rolling(laneBudget); err != nil {
 			return err
 		}
-		d.Used, err = t.Attempts(laneUsed, day)
+		d.Used, err = t.Rolling(laneUsed)
 		return err
 	})
 	return d, err

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 
 	"github.com/portvakt/portvakt/internal/account"
 	"github.com/portvakt/portvakt/internal/audit"
@@ -63,6 +64,7 @@ func (s *Server) addNumber(w http.ResponseWriter, r *http.Request, me account.Se
 		s.refused(w, r, me, err)
 		return
 	}
+	base.Version = n.Version
 	page := addNumberPage{page: s.page(w, r, me.Person.Locale), second: base, Number: n.Masked, Mark: n.Mark, State: n.State, Replaces: s.has(r, me, user.FactorSMS)}
 	if n.Masked == "" {
 		page.Phone = r.PostForm.Get("phone")
@@ -151,15 +153,17 @@ func alertForFactor(kind user.FactorKind, why audit.Reason, err error) string {
 func (s *Server) postNumber(w http.ResponseWriter, r *http.Request, me account.Self) {
 	const page = "/account/add/sms"
 	var err error
+	lang := s.page(w, r, me.Person.Locale).Lang
+	seen, _ := strconv.Atoi(r.PostForm.Get("version"))
 	switch phone := r.PostForm.Get("phone"); {
 	case r.PostForm.Get("action") == "restart":
 		err = s.Account.DropNumber(r.Context(), me)
 	case r.PostForm.Get("action") == "resend":
-		err = s.Account.SendNumber(r.Context(), me, "", s.page(w, r, me.Person.Locale).Lang)
+		err = s.Account.SendNumber(r.Context(), me, "", lang, seen)
 	case phone == "":
 		err = notify.ErrNumber
 	default:
-		err = s.Account.SendNumber(r.Context(), me, phone, s.page(w, r, me.Person.Locale).Lang)
+		err = s.Account.SendNumber(r.Context(), me, phone, lang, seen)
 	}
 	switch {
 	case err == nil:

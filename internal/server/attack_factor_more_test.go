@@ -102,7 +102,7 @@ func TestAttackFactorTextUnderWay(t *testing.T) {
 			}
 			sent := a.sent(t)
 			day := 0
-			storetest.View(t, a.DB, func(tx *store.Tx) (err error) { day, err = tx.Attempts("sms:day", 24*time.Hour); return err })
+			storetest.View(t, a.DB, func(tx *store.Tx) (err error) { day, err = tx.Rolling("sms:day"); return err })
 			if day != sent {
 				t.Errorf("F6: %d messages went out, and %d are counted", sent, day)
 			}

@@ -83,6 +83,67 @@ func TestAttackFactorTextDouble(t *testing.T) {
 	})
 }
 
+// TestAttackFactorTextDoubleOwn (OT-05): so do the buttons of a person's own page.
+func TestAttackFactorTextDoubleOwn(t *testing.T) {
+	t.Parallel()
+	factorSites(t, "", func(t *testing.T, a *attack) {
+		second := a.Second(t)
+		b := a.signIn(t, "mallory", servertest.OtherTOTP)
+		const path = "/account/add/sms"
+		press := func(name, value string) {
+			t.Helper()
+			before := a.sent(t)
+			_, form := b.Get(path).FormWith(t, `name="`+name+`"`)
+			form.Set(name, value)
+			for _, answer := range parallel(6, func(i int) *servertest.Page {
+				return at(b, []*servertest.Site{a.Site, second}[i%2]).Post(path, form)
+			}) {
+				if answer.Status >= 500 {
+					t.Errorf("OT-05: a rival got %d", answer.Status)
+				}
+			}
+			b.Post(path, form)
+			if n := a.sent(t) - before; n != 1 {
+				t.Errorf("OT-05: %s=%s pressed seven times sent %d messages", name, value, n)
+			}
+		}
+		press("phone", "070-174 06 06")
+		press("action", "resend")
+	})
+}
+
+// TestAttackFactorTextForLong (SM-01): over three days, one who asks all the time gets a number at most three messages in any ten minutes,
+// and ten in any 24 hours, also across the hour at which a day's count might begin anew.
+func TestAttackFactorTextForLong(t *testing.T) {
+	t.Parallel()
+	a := factorSite(t, storetest.SQLite(t), "policies:\n  sms: {per_person_day: 100, per_address_day: 1000, per_prefix_day: 1000, per_day: 1000}\n")
+	var at []time.Time
+	for range 3 * 24 * 3 {
+		a.clock.Add(17 * time.Minute) // and some bursts
+		b := a.Browser(t)
+		p := b.Follow(b.Press(secondPage(t, b, "alice"), "way", "sms"))
+		for range 4 {
+			at = append(at, make([]time.Time, a.sent(t)-len(at))...)
+			for i := len(at) - 1; i >= 0 && at[i].IsZero(); i-- {
+				at[i] = a.clock.Now()
+			}
+			a.clock.Add(40 * time.Second)
+			p = b.Follow(b.Press(p, "action", "resend"))
+		}
+	}
+	for i := range at {
+		if i >= 3 && at[i].Sub(at[i-3]) < 10*time.Minute {
+			t.Errorf("SM-01: four messages in %s", at[i].Sub(at[i-3]))
+		}
+		if i >= 10 && at[i].Sub(at[i-10]) < 24*time.Hour {
+			t.Errorf("SM-01: eleven messages in %s", at[i].Sub(at[i-10]))
+		}
+	}
+	if len(at) < 25 {
+		t.Errorf("%d messages in three days: the limits hold too much", len(at))
+	}
+}
+
 // TestAttackFactorTextLimits (SM-01): every cap is exact, over two instances and everything at once.
 func TestAttackFactorTextLimits(t *testing.T) {
 	t.Parallel()
@@ -178,6 +239,7 @@ func TestAttackFactorTextSpellings(t *testing.T) {
 		form := token(t, b.Get("/account"))
 		for _, phone := range []string{"+46701740605", "0701740605", "0046701740605", "070-174 06 05", "+46 (0)70 174 06 05", "+46\u00a070\u200b1740605", "٠٧٠١٧٤٠٦٠٥",
 			"＋４６７０１７４０６０５", "46701740605", "070.174.06.05", "0701740605 "} {
+			b.Post("/account/add/sms", url.Values{"form_token": {form}, "action": {"restart"}})
 			b.Post("/account/add/sms", url.Values{"form_token": {form}, "phone": {phone}})
 		}
 		for _, phone := range []string{"+46701740605,+46701740606", "+46701740605;ext=1", "+46701740605 x22", "0701740605\n0701740606", "+46701740605\x00", "tel:+46701740605", "112", "+882161234567",

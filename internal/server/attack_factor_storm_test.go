@@ -257,12 +257,12 @@ func (s *storm) rest() rest {
 func (s *storm) counted() (day, persons int) {
 	storetest.View(s.t, s.DB, func(tx *store.Tx) error {
 		var err error
-		if day, err = tx.Attempts("sms:day", 24*time.Hour); err != nil {
+		if day, err = tx.Rolling("sms:day"); err != nil {
 			return err
 		}
 		persons = 0
 		for i := range s.phones {
-			n, err := tx.Attempts("sms:person:ID"+fmt.Sprint("p", i), 24*time.Hour)
+			n, err := tx.Rolling("sms:person:ID"+fmt.Sprint("p", i))
 			if err != nil {
 				return err
 			}

@@ -119,51 +119,6 @@ func (t *Tx) signIn(who, arg, id string) (SignIn, error) {
 	return s, nil
 }
 
-// TakeAttempt counts one try on lane and reports whether it is still within limit. The count begins anew window after its
-// first try, or, with strict, after its last: then no span of window ever has more than limit. It decides by one
-// conditional write: tries over the limit do not count.
-func (t *Tx) TakeAttempt(lane string, limit int, window time.Duration, strict bool) (bool, error) {
-	keep := int64(1)
-	if strict {
-		keep = 0
-	}
-	var n int64
-	err := t.row([]any{&n}, `insert into attempts (lane, n, since, until) values ($1, 1, $2, $6)
-on conflict (lane) do update set
-  n = case when attempts.since <= $3 then 1 else attempts.n + 1 end,
-  since = case when attempts.since > $3 and $5 = 1 then attempts.since else $2 end,
-  until = $6
-where attempts.since <= $3 or attempts.n < $4
-returning n`, lane, micros(t.now), micros(t.now.Add(-window)), int64(limit), keep, micros(t.now.Add(window)))
-	if err == ErrNotFound {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// Attempts reads how many tries lane counted within window.
-func (t *Tx) Attempts(lane string, window time.Duration) (int, error) {
-	var n int64
-	err := t.row([]any{&n}, "select n from attempts where lane = $1 and since > $2", lane, micros(t.now.Add(-window)))
-	if err == ErrNotFound {
-		return 0, nil
-	}
-	return int(n), err
-}
-
-// GiveBackAttempt takes back one try that turned out right.
-func (t *Tx) GiveBackAttempt(lane string) {
-	t.do("update attempts set n = n - 1 where lane = $1 and n > 0", lane)
-}
-
-// ClearAttempts forgets a lane.
-func (t *Tx) ClearAttempts(lane string) { t.do("delete from attempts where lane = $1", lane) }
-
-// ClearLanes forgets every lane whose name begins with prefix.
-func (t *Tx) ClearLanes(prefix string) {
-	t.do("delete from attempts where substr(lane, 1, $2) = $1", prefix, int64(len(prefix)))
-}
-
 // Sweep deletes what is long over, at most 1000 rows of each kind, and says how many.
 func (t *Tx) Sweep() (int64, error) {
 	var gone int64
