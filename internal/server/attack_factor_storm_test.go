@@ -262,7 +262,7 @@ func (s *storm) counted() (day, persons int) {
 		}
 		persons = 0
 		for i := range s.phones {
-			n, err := tx.Rolling("sms:person:ID"+fmt.Sprint("p", i))
+			n, err := tx.Rolling("sms:person:ID" + fmt.Sprint("p", i))
 			if err != nil {
 				return err
 			}

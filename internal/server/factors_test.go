@@ -10,7 +10,9 @@ import (
 	"github.com/portvakt/portvakt/internal/factor/factortest"
 	"github.com/portvakt/portvakt/internal/server/servertest"
 	"github.com/portvakt/portvakt/internal/sms"
+	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/store/storetest"
+	"github.com/portvakt/portvakt/internal/user"
 )
 
 // texting is a site that sends text messages to a file.
@@ -154,5 +156,27 @@ func TestNumberWithoutTexts(t *testing.T) {
 		b := a.Browser(t)
 		p := proved(t, b, "nina")
 		done(t, b, b.Fill(p, "code", servertest.Code(t, "otpauth://totp/x?secret="+p.Key(t), a.Clock())))
+	})
+}
+
+// TestUsedNumberWithoutTexts: who has signed in with their number has a second factor. That text messages are switched off later does not
+// let a password alone set up another.
+func TestUsedNumberWithoutTexts(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, a *attack) {
+		a.ApplyFile(t, "users:\n  - {username: nina, phone: \"+46701740609\", password: "+servertest.Password+"}\n")
+		number := a.factors(t, "nina")[user.FactorSMS]
+		storetest.Change(t, a.DB, func(tx *store.Tx) error {
+			if ok, err := tx.UseFactor(number, 1, ""); err != nil || !ok {
+				t.Fatalf("the number cannot be used: %v", err)
+			}
+			return tx.Record(audit.Event{Kind: audit.LoginProved, Subject: string(number.User)})
+		})
+		b := a.Browser(t)
+		p := b.Follow(guess(t, b, "nina", servertest.Password))
+		if strings.Contains(p.Body, `name="code"`) || in(b) || a.factors(t, "nina")[user.FactorTOTP].ID != "" {
+			t.Errorf("a password alone goes on to\n%s", p.Body)
+		}
+		hushed(t, p)
 	})
 }
