@@ -41,9 +41,11 @@ const layers = `
 	1 internal/store:   @0 migrations
 
 	2 internal/notify:  @0 @1
-	2 internal/login:   @0 @1 internal/notify
-	2 internal/account: @0 @1 internal/notify
-	2 internal/admin:   @0 @1
+	2 internal/lockout: @0 @1
+	2 internal/passwords: @0 @1
+	2 internal/login:   @0 @1 internal/notify internal/lockout internal/passwords
+	2 internal/account: @0 @1 internal/notify internal/lockout internal/passwords
+	2 internal/admin:   @0 @1 internal/lockout internal/passwords
 	2 internal/oidc:    @0 @1
 	2 internal/trail:   @0 @1
 	2 internal/privacy: @0 @1

@@ -19,6 +19,7 @@ import (
 	"github.com/portvakt/portvakt/internal/mail"
 	"github.com/portvakt/portvakt/internal/notify"
 	"github.com/portvakt/portvakt/internal/oidc"
+	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/server"
 	"github.com/portvakt/portvakt/internal/sms"
 	"github.com/portvakt/portvakt/internal/store"
@@ -28,15 +29,16 @@ import (
 
 // service is everything that the commands share, wired.
 type service struct {
-	settings *settings
-	db       *store.DB
-	ring     *keyring.Ring
-	hasher   *factor.Hasher
-	oidc     *oidc.Provider
-	admin    *admin.Service
-	notify   *notify.Service
-	texts    *sms.Outbox
-	log      *slog.Logger
+	settings  *settings
+	db        *store.DB
+	ring      *keyring.Ring
+	hasher    *factor.Hasher
+	passwords *passwords.Service
+	oidc      *oidc.Provider
+	admin     *admin.Service
+	notify    *notify.Service
+	texts     *sms.Outbox
+	log       *slog.Logger
 }
 
 // wiring says how open may go about it.
@@ -72,7 +74,8 @@ func open(ctx context.Context, s *settings, w wiring) (*service, error) {
 		db.Close()
 		return nil, err
 	}
-	v.admin = admin.New(db, v.hasher, v.oidc.SecretMAC)
+	v.passwords = passwords.New(passwords.Options{DB: db, Hasher: v.hasher, Organisation: s.Organisation})
+	v.admin = admin.New(db, v.hasher, v.passwords, v.oidc.SecretMAC)
 	return v, nil
 }
 
@@ -191,7 +194,7 @@ func (v *service) server() (*server.Server, error) {
 		Issuer: issuer, Brand: v.settings.Organisation, DB: v.db, OIDC: v.oidc,
 		Login: login.New(login.Options{DB: v.db, Hasher: v.hasher, Issuer: v.settings.Organisation, Key: v.ring.Secret("lane"), Recovery: recovery,
 			Passkeys: passkeys, Notify: v.notify}),
-		Account: account.New(account.Options{DB: v.db, Hasher: v.hasher, Issuer: v.settings.Organisation, Notify: v.notify, Passkeys: passkeys, Key: recovery}),
+		Account: account.New(account.Options{DB: v.db, Hasher: v.hasher, Passwords: v.passwords, Issuer: v.settings.Organisation, Notify: v.notify, Passkeys: passkeys, Key: recovery}),
 		FormKey: v.ring.Secret("form"), Proxies: proxies, Log: v.log, Ready: v.ready,
 	})
 }

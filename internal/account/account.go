@@ -17,10 +17,11 @@ import (
 
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/notify"
+	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/store"
 )
 
-// The refusals, beside those of package user, factor.Acceptable and notify.Service.Number.
+// The refusals, beside those of package user, passwords.Service.Make and notify.Service.Number.
 var (
 	ErrLinkGone = errors.New("account: the link was used, has expired or never was")
 	ErrMismatch = errors.New("account: the two passwords differ")
@@ -36,12 +37,13 @@ var (
 
 // Options are what a service is made of.
 type Options struct {
-	DB       *store.DB
-	Hasher   *factor.Hasher
-	Issuer   string // the organisation, as a soft token shows it
-	Notify   *notify.Service
-	Passkeys *factor.Passkeys // nil: none can be added
-	Key      []byte           // MAC key of recovery codes, see factor.RecoveryMAC, and of addresses in the names of limits
+	DB        *store.DB
+	Hasher    *factor.Hasher
+	Passwords *passwords.Service
+	Issuer    string // the organisation, as a soft token shows it
+	Notify    *notify.Service
+	Passkeys  *factor.Passkeys // nil: none can be added
+	Key       []byte           // MAC key of recovery codes, see factor.RecoveryMAC, and of addresses in the names of limits
 }
 
 // Service is safe for concurrent use.

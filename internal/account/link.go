@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/portvakt/portvakt/internal/audit"
-	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
 )
@@ -69,7 +69,7 @@ type Form struct {
 
 // UseLink sets the password, or makes the first administrator, and spends the link, in one change. Every other session of
 // the person ends. The refusals are the errors above, those of package user and
-// of factor.Acceptable.
+// of passwords.Service.Make.
 func (s *Service) UseLink(ctx context.Context, o audit.Origin, token string, f Form) error {
 	link, err := s.ReadLink(ctx, token)
 	if err != nil {
@@ -80,24 +80,20 @@ func (s *Service) UseLink(ctx context.Context, o audit.Origin, token string, f F
 			return err
 		}
 	}
-	password, err := s.acceptable(ctx, link.Person.Groups, f)
-	if err != nil {
-		return err
-	}
-	phc, err := s.Hasher.Hash(ctx, password)
+	made, err := s.chosen(ctx, link, f)
 	if err != nil {
 		return err
 	}
 	err = s.DB.Change(ctx, o, func(t *store.Tx) error {
 		t.UseLink(hash(token))
 		if link.Kind == LinkSetup {
-			return firstAdministrator(t, f, phc)
+			return firstAdministrator(t, f, made.PHC)
 		}
 		if err := t.Record(audit.Event{Kind: audit.LinkUsed, Actor: string(link.Person.ID), Subject: string(link.Person.ID),
 			Detail: map[string]string{"link": link.Kind}}); err != nil {
 			return err
 		}
-		return t.SetPassword(link.Person.ID, "", phc, "")
+		return t.SetPassword(link.Person.ID, made.Was, made.PHC, "")
 	})
 	switch {
 	case errors.Is(err, store.ErrConflict):
@@ -116,20 +112,23 @@ func checkNames(f *Form) error {
 	return errors.Join(user.ValidUsername(f.Username), user.ValidName(f.Name), user.ValidEmail(f.Email))
 }
 
-// acceptable gives the password in its one spelling, or says why policy refuses it.
-func (s *Service) acceptable(ctx context.Context, groups []string, f Form) (string, error) {
-	all, err := s.DB.Policy(ctx)
-	if err != nil {
-		return "", err
-	}
+// chosen makes what is stored of the new password, or says why policy refuses it.
+func (s *Service) chosen(ctx context.Context, link Link, f Form) (passwords.Made, error) {
 	if f.Password == "" {
-		return "", ErrMissing
+		return passwords.Made{}, ErrMissing
 	}
 	if f.Password != f.Repeat {
-		return "", ErrMismatch
+		return passwords.Made{}, ErrMismatch
 	}
-	rules := all.For(groups).Password
-	return factor.Acceptable(f.Password, rules.MinLength, rules.MaxLength)
+	u := link.Person
+	if link.Kind == LinkSetup {
+		u = user.User{Username: f.Username, Name: f.Name, Email: f.Email}
+	}
+	rules, err := s.Passwords.Rules(ctx, u)
+	if err != nil {
+		return passwords.Made{}, err
+	}
+	return s.Passwords.Make(ctx, rules, u, f.Password)
 }
 
 // firstAdministrator adds one, once in the life of a database, however many set-up links there are.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/store/storetest"
@@ -34,7 +35,8 @@ func each(t *testing.T, fn func(t *testing.T, one, two *Service)) {
 
 // linksOf is a service for what is about links alone.
 func linksOf(db *store.DB) *Service {
-	return New(Options{DB: db, Hasher: factor.NewHasher(factor.Params{MemoryKiB: 8, Time: 1}, 2)})
+	hasher := factor.NewHasher(factor.Params{MemoryKiB: 8, Time: 1}, 2)
+	return New(Options{DB: db, Hasher: hasher, Passwords: passwords.New(passwords.Options{DB: db, Hasher: hasher})})
 }
 
 // link makes one, as admin does.

@@ -19,6 +19,7 @@ import (
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/mail"
 	"github.com/portvakt/portvakt/internal/notify"
+	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/sms"
 	"github.com/portvakt/portvakt/internal/store"
@@ -66,7 +67,8 @@ func (r *rig) service(at, wire string) *Service {
 	}
 	r.t.Cleanup(outbox.Close)
 	n := notify.New(notify.Options{DB: db, SMS: outbox, Post: post, Words: all, Issuer: issuer, Brand: "Exempelbolaget", Key: []byte("notify")})
-	return New(Options{DB: db, Hasher: factor.NewHasher(factor.Params{MemoryKiB: 8, Time: 1}, 2), Issuer: "Exempelbolaget", Notify: n, Passkeys: keys,
+	hasher := factor.NewHasher(factor.Params{MemoryKiB: 8, Time: 1}, 2)
+	return New(Options{DB: db, Hasher: hasher, Passwords: passwords.New(passwords.Options{DB: db, Hasher: hasher, Organisation: "Exempelbolaget"}), Issuer: "Exempelbolaget", Notify: n, Passkeys: keys,
 		Key: []byte("recovery")})
 }
 

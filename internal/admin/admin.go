@@ -12,6 +12,7 @@ import (
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
 )
@@ -20,12 +21,13 @@ import (
 type Service struct {
 	db        *store.DB
 	hasher    *factor.Hasher
+	passwords *passwords.Service
 	secretMAC func(string) []byte // how a client secret stands in its row
 }
 
 // New gives the service.
-func New(db *store.DB, hasher *factor.Hasher, secretMAC func(string) []byte) *Service {
-	return &Service{db, hasher, secretMAC}
+func New(db *store.DB, hasher *factor.Hasher, chosen *passwords.Service, secretMAC func(string) []byte) *Service {
+	return &Service{db, hasher, chosen, secretMAC}
 }
 
 // Users calls each for every person, by user name.
@@ -60,7 +62,7 @@ func (s *Service) AddUser(ctx context.Context, o audit.Origin, u user.User, pass
 	if err := validUser(u); err != nil {
 		return u, err
 	}
-	phc, err := s.hash(ctx, u.Groups, password)
+	made, err := s.make(ctx, u, password)
 	if err != nil {
 		return u, err
 	}
@@ -72,7 +74,7 @@ func (s *Service) AddUser(ctx context.Context, o audit.Origin, u user.User, pass
 		if err := knownGroups(t, u.Groups); err != nil {
 			return err
 		}
-		if err := t.CreateUser(u, phc); err != nil {
+		if err := t.CreateUser(u, made.PHC); err != nil {
 			return err
 		}
 		if err := t.Record(audit.Event{Kind: audit.UserCreated, Subject: string(u.ID)}); err != nil || u.Phone == "" {
@@ -113,11 +115,11 @@ func (s *Service) SetPassword(ctx context.Context, o audit.Origin, username, pas
 	if err != nil {
 		return err
 	}
-	phc, err := s.hash(ctx, p.Groups, password)
+	made, err := s.make(ctx, p.User, password)
 	if err != nil {
 		return err
 	}
-	return s.change(ctx, o, username, func(t *store.Tx, p *store.Person) error { return t.SetPassword(p.ID, "", phc, "") })
+	return s.change(ctx, o, username, func(t *store.Tx, p *store.Person) error { return t.SetPassword(p.ID, made.Was, made.PHC, "") })
 }
 
 // ResetFactors takes away every second factor of a person and ends their sessions: the next sign-in enrols anew.

@@ -12,6 +12,7 @@ import (
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/store/storetest"
 	"github.com/portvakt/portvakt/internal/user"
@@ -38,7 +39,8 @@ func open(t *testing.T, url string) *Service {
 		sum := sha256.Sum256([]byte(secret))
 		return sum[:]
 	}
-	return New(storetest.Open(t, url), factor.NewHasher(factor.Params{MemoryKiB: 8, Time: 1}, 2), mac)
+	db, hasher := storetest.Open(t, url), factor.NewHasher(factor.Params{MemoryKiB: 8, Time: 1}, 2)
+	return New(db, hasher, passwords.New(passwords.Options{DB: db, Hasher: hasher}), mac)
 }
 
 // kinds lists what the trail has, by kind.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
@@ -28,14 +29,14 @@ func (s *Service) planUser(ctx context.Context, spec UserSpec, now state, groups
 	} else {
 		u.ID = user.ID(rand.Text())
 	}
-	phc, err := s.wantedHash(ctx, spec, p, now.policy.For(spec.Groups))
+	made, err := s.wanted(ctx, spec, u, p, now.policy.For(spec.Groups).Password)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	var plan []step
 	if !known {
 		plan = append(plan, step{what + ": created", func(t *store.Tx) error {
-			if err := t.CreateUser(u, phc); err != nil {
+			if err := t.CreateUser(u, made.PHC); err != nil {
 				return err
 			}
 			return t.Record(audit.Event{Kind: audit.UserCreated, Subject: string(u.ID)})
@@ -49,8 +50,8 @@ func (s *Service) planUser(ctx context.Context, spec UserSpec, now state, groups
 				return t.Record(audit.Event{Kind: audit.UserChanged, Subject: string(u.ID), Detail: map[string]string{"fields": strings.Join(fields, " ")}})
 			}})
 		}
-		if phc != "" {
-			plan = append(plan, step{what + ": password set", func(t *store.Tx) error { return t.SetPassword(u.ID, "", phc, "") }})
+		if made.PHC != "" {
+			plan = append(plan, step{what + ": password set", func(t *store.Tx) error { return t.SetPassword(u.ID, made.Was, made.PHC, "") }})
 		}
 	}
 	if !known && u.Phone != "" || known && p.Phone != u.Phone {
@@ -94,28 +95,29 @@ func giveNumber(t *store.Tx, u user.User) error {
 	return t.EndSessionsOf(u.ID, "", audit.Administrator)
 }
 
-// wantedHash gives the PHC string to store, or "" if the present one does.
-func (s *Service) wantedHash(ctx context.Context, spec UserSpec, p *store.Person, rules policy.Policy) (string, error) {
+// wanted is what to store as the password of u, whose row is p; nothing if the present one does.
+func (s *Service) wanted(ctx context.Context, spec UserSpec, u user.User, p *store.Person, rules policy.Password) (passwords.Made, error) {
 	if spec.PasswordHash != "" {
 		if p != nil && p.Password == spec.PasswordHash {
-			return "", nil
+			return passwords.Made{}, nil
 		}
-		return spec.PasswordHash, nil
+		return passwords.Made{PHC: spec.PasswordHash}, nil
 	}
 	if spec.Password == "" {
-		return "", nil
+		return passwords.Made{}, nil
 	}
-	normal, err := factor.Acceptable(spec.Password, rules.Password.MinLength, rules.Password.MaxLength)
+	normal, err := s.passwords.Fits(rules, u, spec.Password)
 	if err != nil {
-		return "", refusal(err, rules.Password.MinLength, rules.Password.MaxLength)
+		return passwords.Made{}, refusal(err, rules)
 	}
 	if p != nil && p.Password != "" {
 		same, _, err := s.hasher.Check(ctx, normal, p.Password)
 		if err != nil || same {
-			return "", err
+			return passwords.Made{}, err
 		}
 	}
-	return s.hasher.Hash(ctx, normal)
+	made, err := s.passwords.Make(ctx, rules, u, spec.Password)
+	return made, refusal(err, rules)
 }
 
 func changedFields(was, is user.User) []string {

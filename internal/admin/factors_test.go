@@ -17,7 +17,7 @@ func TestStopFactors(t *testing.T) {
 	for _, e := range storetest.Engines() {
 		t.Run(e.Name, func(t *testing.T) {
 			ctx, clock := context.Background(), storetest.NewClock()
-			s := New(storetest.OpenWith(t, e.New(t), store.Options{Sealer: storetest.Ring(t), Now: clock.Now}), nil, nil)
+			s := New(storetest.OpenWith(t, e.New(t), store.Options{Sealer: storetest.Ring(t), Now: clock.Now}), nil, nil, nil)
 			u := storetest.AddUser(t, s.db, "anna")
 			storetest.Change(t, s.db, func(tx *store.Tx) error {
 				return errors.Join(tx.AddFactor(store.Factor{User: u.ID, Kind: user.FactorTOTP, Secret: "x"}),

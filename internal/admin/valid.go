@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/passwords"
+	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
 )
@@ -62,30 +64,29 @@ func knownGroups(t *store.Tx, names []string) error {
 	return nil
 }
 
-// hash gives the PHC string of a password that policy accepts; "" for no password.
-func (s *Service) hash(ctx context.Context, groups []string, password string) (string, error) {
+// make is what is stored of a password that policy accepts for u; nothing for none.
+func (s *Service) make(ctx context.Context, u user.User, password string) (passwords.Made, error) {
 	if password == "" {
-		return "", nil
+		return passwords.Made{}, nil
 	}
-	all, err := s.db.Policy(ctx)
+	rules, err := s.passwords.Rules(ctx, u)
 	if err != nil {
-		return "", err
+		return passwords.Made{}, err
 	}
-	rules := all.For(groups).Password
-	normal, err := factor.Acceptable(password, rules.MinLength, rules.MaxLength)
-	if err != nil {
-		return "", refusal(err, rules.MinLength, rules.MaxLength)
-	}
-	return s.hasher.Hash(ctx, normal)
+	made, err := s.passwords.Make(ctx, rules, u, password)
+	return made, refusal(err, rules)
 }
 
 // refusal says what to do about a refused password.
-func refusal(err error, least, most int) error {
+func refusal(err error, rules policy.Password) error {
 	switch {
 	case errors.Is(err, factor.ErrTooShort):
-		return fmt.Errorf("the password has fewer than %d characters; choose a longer one", least)
+		return fmt.Errorf("the password has fewer than %d characters; choose a longer one", rules.MinLength)
 	case errors.Is(err, factor.ErrTooLong):
-		return fmt.Errorf("the password has more than %d characters; choose a shorter one", most)
+		return fmt.Errorf("the password has more than %d characters; choose a shorter one", rules.MaxLength)
 	}
-	return errors.New("the password is not text; it must be UTF-8 without NUL")
+	if errors.Is(err, factor.ErrNotText) {
+		return errors.New("the password is not text; it must be UTF-8 without NUL")
+	}
+	return err
 }

@@ -12,6 +12,8 @@ const (
 	LoginLocked      Kind = "login.locked"
 	SessionStarted   Kind = "session.started"
 	SessionEnded     Kind = "session.ended"
+	SessionLocked    Kind = "session.locked"
+	SessionUnlocked  Kind = "session.unlocked"
 	FactorEnrolled   Kind = "factor.enrolled"
 	FactorRemoved    Kind = "factor.removed"
 	FactorRenamed    Kind = "factor.renamed"
@@ -73,6 +75,8 @@ var sentences = [...]struct {
 	{LoginLocked, "a sign-in was stopped for too many wrong tries"},
 	{SessionStarted, "a browser got a session"},
 	{SessionEnded, "a session ended before its time"},
+	{SessionLocked, "a session was locked and asks for a proof before it goes on"},
+	{SessionUnlocked, "a locked session goes on after a proof"},
 	{FactorEnrolled, "a person got a new factor"},
 	{FactorRemoved, "a factor was taken away"},
 	{FactorRenamed, "a person gave a factor another name"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,8 +16,9 @@ import (
 
 func TestDefault(t *testing.T) {
 	b, err := json.Marshal(Default())
-	want := `{"password":{"min_length":12,"max_length":256},"lockout":{"attempts":5,"window":"15m"},` +
-		`"session":{"idle":"8h","absolute":"12h"},"factors":{"required":true,"allowed":["totp","sms","webauthn"]},` +
+	want := `{"password":{"min_length":12,"max_length":256,"blocklist":true,"history":0,"max_age":"0d","min_classes":0},` +
+		`"lockout":{"attempts":5,"window":"15m","delay_max":"15m","notify":true},` +
+		`"session":{"idle":"8h","absolute":"12h","lock_after":"30m"},"factors":{"required":true,"allowed":["totp","sms","webauthn"]},` +
 		`"sms":{"countries":["SE"],"per_number_day":10,"per_person_day":20,"per_address_day":50,"per_prefix_day":200,"per_day":1000,"alarm_below":30}}`
 	if err != nil || string(b) != want {
 		t.Errorf("got %s, %v; want %s", b, err, want)
@@ -40,7 +42,7 @@ func TestValidate(t *testing.T) {
 		{func(p *Policy) { p.Password.MinLength = 7 }, "password.min_length 7: "},
 		{func(p *Policy) { p.Password.MinLength = 0 }, "password.min_length 0: "},
 		{func(p *Policy) { p.Password.MinLength = 257 }, "password.min_length 257: is out of bounds; give 8 to 256"},
-		{func(p *Policy) { p.Password.MaxLength = 63 }, "password.max_length 63: "},
+		{func(p *Policy) { p.Password.MaxLength = 255 }, "password.max_length 255: "},
 		{func(p *Policy) { p.Password.MaxLength = 1025 }, "password.max_length 1025: "},
 		{func(p *Policy) { p.Password.Groups = lengths(16) }, ""},
 		{func(p *Policy) { p.Password.Groups = lengths(0) }, ""},
@@ -48,6 +50,20 @@ func TestValidate(t *testing.T) {
 		{func(p *Policy) { p.Password.Groups = lengths(300) }, "password.groups.admins.min_length 300: "},
 		{func(p *Policy) { p.Password.Groups = lengths(-1) }, "password.groups.admins.min_length -1: "},
 		{func(p *Policy) { p.Password.Groups = map[string]PasswordRule{"": {}} }, `password.groups "": `},
+		{func(p *Policy) { p.Password.History = 24 }, ""},
+		{func(p *Policy) { p.Password.History = 25 }, "password.history 25: "},
+		{func(p *Policy) { p.Password.MinClasses = 5 }, "password.min_classes 5: "},
+		{func(p *Policy) { p.Password.MaxAge = 90 * day }, ""},
+		{func(p *Policy) { p.Password.MaxAge = Duration(time.Hour) }, "password.max_age 1h: "},
+		{func(p *Policy) { p.Password.MaxAge = 4000 * day }, "password.max_age 4000d: "},
+		{func(p *Policy) { p.Password.Words = []string{"portvakt"} }, ""},
+		{func(p *Policy) { p.Password.Words = []string{"ab"} }, `password.words "ab", its length 2: `},
+		{func(p *Policy) { p.Password.Groups = map[string]PasswordRule{"a": {MinClasses: 5}} }, "password.groups.a.min_classes 5: "},
+		{func(p *Policy) { p.Password.Groups = map[string]PasswordRule{"a": {MaxAge: 1}} }, "password.groups.a.max_age "},
+		{func(p *Policy) { p.Lockout.DelayMax = 0 }, "lockout.delay_max 0d: "},
+		{func(p *Policy) { p.Session.LockAfter = 0 }, ""},
+		{func(p *Policy) { p.Session.LockAfter = 31 * day }, "session.lock_after 31d: "},
+		{func(p *Policy) { p.Session.Groups = groups(SessionRule{LockAfter: -1}) }, "session.groups.admins.lock_after "},
 		{func(p *Policy) { p.Lockout.Attempts = 0 }, "lockout.attempts 0: "},
 		{func(p *Policy) { p.Lockout.Attempts = 101 }, "lockout.attempts 101: "},
 		{func(p *Policy) { p.Lockout.Window = 0 }, "lockout.window 0d: is out of bounds; give 1s to 1d"},
@@ -97,7 +113,7 @@ func TestFor(t *testing.T) {
 	p.Factors.Required = false
 	p.Password.Groups = map[string]PasswordRule{"admins": {MinLength: 16}, "guests": {MinLength: 8}}
 	p.Session.Groups = map[string]SessionRule{
-		"admins": {Idle: Duration(time.Hour), Absolute: Duration(10 * time.Hour)}, "kiosk": {Absolute: Duration(time.Minute)},
+		"admins": {Idle: Duration(time.Hour), Absolute: Duration(10 * time.Hour)}, "kiosk": {Absolute: Duration(time.Minute), Kiosk: true},
 	}
 	p.Factors.Groups = map[string]FactorRule{"admins": {Required: true}, "guests": {}}
 	hours := func(n int) Duration { return Duration(n) * Duration(time.Hour) }
@@ -114,8 +130,9 @@ func TestFor(t *testing.T) {
 		{[]string{"guests", "admins", "admins"}, 16, hours(1), hours(10), true},
 		{[]string{"kiosk"}, 12, Duration(time.Minute), Duration(time.Minute), false}, // idle is cut to absolute
 	} {
-		want := Policy{Password: Password{MinLength: tt.length, MaxLength: 256}, Lockout: p.Lockout,
-			Session: Session{Idle: tt.idle, Absolute: tt.absolute}, Factors: p.Factors, SMS: p.SMS}
+		want := p
+		want.Password.MinLength, want.Password.Groups = tt.length, nil
+		want.Session = Session{Idle: tt.idle, Absolute: tt.absolute, LockAfter: p.Session.LockAfter, Kiosk: slices.Contains(tt.groups, "kiosk")}
 		want.Factors.Required, want.Factors.Groups = tt.required, nil
 		if got := p.For(tt.groups); !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: got %+v, want %+v", tt.groups, got, want)
@@ -155,7 +172,10 @@ func TestForProperties(t *testing.T) {
 
 // noLooser compares every rule; Groups are not part of an answer.
 func noLooser(a, b Policy) bool {
+	within := func(a, b Duration) bool { return b == 0 || a != 0 && a <= b }
 	return a.Password.MinLength >= b.Password.MinLength && a.Password.MaxLength <= b.Password.MaxLength &&
+		a.Password.History >= b.Password.History && a.Password.MinClasses >= b.Password.MinClasses && within(a.Password.MaxAge, b.Password.MaxAge) &&
+		within(a.Session.LockAfter, b.Session.LockAfter) && (a.Session.Kiosk || !b.Session.Kiosk) &&
 		a.Lockout == b.Lockout && a.Session.Idle <= b.Session.Idle && a.Session.Absolute <= b.Session.Absolute &&
 		(a.Factors.Required || !b.Factors.Required) && a.Factors.Minimum.Meets(b.Factors.Minimum) && a.Factors.RememberDevice <= b.Factors.RememberDevice
 }
@@ -166,9 +186,10 @@ func draw(r *rand.Rand) (Policy, []string) {
 		return Duration(1+r.Int64N(int64(limit/Duration(time.Second)))) * Duration(time.Second)
 	}
 	p := Default()
-	p.Password = Password{MinLength: 8 + r.IntN(20), MaxLength: 64 + r.IntN(100), Groups: map[string]PasswordRule{}}
+	p.Password = Password{MinLength: 8 + r.IntN(20), MaxLength: 256 + r.IntN(100), History: r.IntN(25), MinClasses: r.IntN(5), MaxAge: Duration(r.IntN(500)) * day, Groups: map[string]PasswordRule{}}
 	p.Session.Absolute, p.Session.Groups = span(30*day), map[string]SessionRule{}
 	p.Session.Idle = span(p.Session.Absolute)
+	p.Session.LockAfter = []Duration{0, span(30 * day)}[r.IntN(2)]
 	classes := []user.ACR{user.ACRNone, user.ACR1FA, user.ACR2FA, user.ACRPhR}
 	p.Factors.Required, p.Factors.Minimum, p.Factors.Groups = r.IntN(2) == 0, classes[r.IntN(4)], map[string]FactorRule{}
 	p.Factors.RememberDevice = []Duration{0, span(90 * day)}[r.IntN(2)]
@@ -177,10 +198,11 @@ func draw(r *rand.Rand) (Policy, []string) {
 		g := string(rune('a' + i))
 		names = append(names, g)
 		if r.IntN(2) == 0 {
-			p.Password.Groups[g] = PasswordRule{MinLength: []int{0, 8 + r.IntN(30)}[r.IntN(2)]}
+			p.Password.Groups[g] = PasswordRule{MinLength: []int{0, 8 + r.IntN(30)}[r.IntN(2)], History: r.IntN(25), MinClasses: r.IntN(5), MaxAge: Duration(r.IntN(500)) * day}
 		}
 		if r.IntN(2) == 0 {
-			p.Session.Groups[g] = SessionRule{Idle: []Duration{0, span(30 * day)}[r.IntN(2)], Absolute: []Duration{0, span(30 * day)}[r.IntN(2)]}
+			p.Session.Groups[g] = SessionRule{Idle: []Duration{0, span(30 * day)}[r.IntN(2)], Absolute: []Duration{0, span(30 * day)}[r.IntN(2)],
+				LockAfter: []Duration{0, span(30 * day)}[r.IntN(2)], Kiosk: r.IntN(4) == 0}
 		}
 		if r.IntN(2) == 0 {
 			p.Factors.Groups[g] = FactorRule{Required: r.IntN(2) == 0, Minimum: classes[r.IntN(4)], NoRememberDevice: r.IntN(2) == 0}
@@ -194,6 +216,9 @@ func TestTags(t *testing.T) {
 	for _, typ := range []reflect.Type{reflect.TypeFor[Policy](), reflect.TypeFor[Password](), reflect.TypeFor[PasswordRule](),
 		reflect.TypeFor[Lockout](), reflect.TypeFor[Session](), reflect.TypeFor[SessionRule](), reflect.TypeFor[Factors](), reflect.TypeFor[FactorRule](), reflect.TypeFor[SMS]()} {
 		for f := range typ.Fields() {
+			if f.Name == "Kiosk" && typ == reflect.TypeFor[Session]() {
+				continue // is not written: see For
+			}
 			if j, y := f.Tag.Get("json"), f.Tag.Get("yaml"); j == "" || j != y || j != strings.ToLower(j) {
 				t.Errorf("%s.%s: json %q, yaml %q", typ.Name(), f.Name, j, y)
 			}

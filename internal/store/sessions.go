@@ -14,8 +14,8 @@ func (t *Tx) CreateSession(s user.Session, token []byte) error {
 	if err != nil {
 		return err
 	}
-	t.do(`insert into sessions (id, token, user_id, proved, personal, auth_time, created_at, seen_at, expires_at, ended_at)
-values ($1, $2, $3, $4, $5, $6, $7, $7, $8, 0)`, string(s.ID), token, string(s.User), list(methods(s.Proved)), personal,
+	t.do(`insert into sessions (id, token, user_id, proved, personal, auth_time, created_at, seen_at, expires_at, ended_at, locked_at)
+values ($1, $2, $3, $4, $5, $6, $7, $7, $8, 0, 0)`, string(s.ID), token, string(s.User), list(methods(s.Proved)), personal,
 		micros(s.AuthTime), micros(t.now), micros(s.ExpiresAt))
 	return nil
 }
@@ -23,7 +23,7 @@ values ($1, $2, $3, $4, $5, $6, $7, $7, $8, 0)`, string(s.ID), token, string(s.U
 // RenewSession gives a live session a new token and new proofs, as every new proof must (the old token is dead at once).
 // ErrConflict if it was ended meanwhile.
 func (t *Tx) RenewSession(s user.Session, token []byte) {
-	t.must(`update sessions set token = $2, proved = $3, auth_time = $4, seen_at = $5, expires_at = $6 where id = $1 and ended_at = 0`,
+	t.must(`update sessions set token = $2, proved = $3, auth_time = $4, seen_at = $5, expires_at = $6, locked_at = 0 where id = $1 and ended_at = 0`,
 		string(s.ID), token, list(methods(s.Proved)), micros(s.AuthTime), micros(t.now), micros(s.ExpiresAt))
 }
 
@@ -32,21 +32,21 @@ func (t *Tx) TouchSession(id user.SessionID) {
 	t.do("update sessions set seen_at = $2 where id = $1 and seen_at < $2", string(id), micros(t.now))
 }
 
-const sessionColumns = "s.id, s.user_id, s.proved, s.auth_time, s.created_at, s.seen_at, s.expires_at, s.ended_at"
+const sessionColumns = "s.id, s.user_id, s.proved, s.auth_time, s.created_at, s.seen_at, s.expires_at, s.ended_at, s.locked_at"
 
 type sessionScan struct {
-	id, user, proved                    string
-	auth, created, seen, expires, ended int64
+	id, user, proved                            string
+	auth, created, seen, expires, ended, locked int64
 }
 
 func (s *sessionScan) dest() []any {
-	return []any{&s.id, &s.user, &s.proved, &s.auth, &s.created, &s.seen, &s.expires, &s.ended}
+	return []any{&s.id, &s.user, &s.proved, &s.auth, &s.created, &s.seen, &s.expires, &s.ended, &s.locked}
 }
 
-// session leaves IdleUntil at ExpiresAt: how long idle may last is policy, which the reader knows.
+// session leaves IdleUntil at ExpiresAt and LockFrom zero: both are policy, which the reader knows.
 func (s *sessionScan) session() user.Session {
 	out := user.Session{ID: user.SessionID(s.id), User: user.ID(s.user), AuthTime: instant(s.auth), CreatedAt: instant(s.created),
-		SeenAt: instant(s.seen), ExpiresAt: instant(s.expires), IdleUntil: instant(s.expires), EndedAt: instant(s.ended)}
+		SeenAt: instant(s.seen), ExpiresAt: instant(s.expires), IdleUntil: instant(s.expires), EndedAt: instant(s.ended), LockedAt: instant(s.locked)}
 	for m := range strings.FieldsSeq(s.proved) {
 		out.Proved = append(out.Proved, user.Method(m))
 	}
@@ -81,6 +81,33 @@ func (t *Tx) SessionsOf(id user.ID) ([]user.Session, error) {
 	}, "select "+sessionColumns+" from sessions s where s.user_id = $1 and s.ended_at = 0 and s.expires_at > $2 order by s.created_at desc",
 		string(id), micros(t.now))
 	return all, err
+}
+
+// LockSession makes a session ask for a proof before it goes on, and records why. False if it is over or locked already.
+func (t *Tx) LockSession(id user.SessionID, why audit.Reason) (bool, error) {
+	all, err := t.lockSessions("id = $1", string(id), why)
+	return len(all) == 1, err
+}
+
+// LockSessionsOf is LockSession for every session of a person. It gives how many it locked.
+func (t *Tx) LockSessionsOf(id user.ID, why audit.Reason) (int, error) {
+	all, err := t.lockSessions("user_id = $1", string(id), why)
+	return len(all), err
+}
+
+func (t *Tx) lockSessions(which, arg string, why audit.Reason) (locked []audit.Event, err error) {
+	err = t.rows(func(s scanner) error {
+		e := audit.Event{Kind: audit.SessionLocked, Reason: why}
+		err := s.Scan(&e.Session, &e.Subject)
+		locked = append(locked, e)
+		return err
+	}, "update sessions set locked_at = $2 where "+which+" and ended_at = 0 and locked_at = 0 and expires_at > $2 returning id, user_id", arg, micros(t.now))
+	for _, e := range locked {
+		if err == nil {
+			err = t.Record(e)
+		}
+	}
+	return locked, err
 }
 
 // EndSession ends one session and every grant that came of it, and records why. False if it was over already.

@@ -16,6 +16,8 @@ type Session struct {
 	ExpiresAt time.Time // absolute end
 	IdleUntil time.Time // end unless it is used before
 	EndedAt   time.Time // zero: not ended by anybody
+	LockedAt  time.Time // zero: not locked by anybody
+	LockFrom  time.Time // locked from then on, unless it is used before; zero: never
 }
 
 // ACR is the class that the session's proofs reach.
@@ -24,6 +26,11 @@ func (s Session) ACR() ACR { return Level(s.Proved) }
 // Live reports whether the session still counts at now.
 func (s Session) Live(now time.Time) bool {
 	return s.EndedAt.IsZero() && now.Before(s.ExpiresAt) && now.Before(s.IdleUntil)
+}
+
+// Locked reports whether the session asks for one quick proof before it goes on.
+func (s Session) Locked(now time.Time) bool {
+	return !s.LockedAt.IsZero() || !s.LockFrom.IsZero() && !now.Before(s.LockFrom)
 }
 
 // Stale reports whether the session's last use is old enough to be written down: a minute, so that reading a session

@@ -117,7 +117,8 @@ create table sessions (
   created_at bigint not null,
   seen_at    bigint not null,
   expires_at bigint not null,
-  ended_at   bigint not null
+  ended_at   bigint not null,
+  locked_at  bigint not null
 );
 create index sessions_user on sessions (user_id);
 

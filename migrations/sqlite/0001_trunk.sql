@@ -117,7 +117,8 @@ create table sessions (
   created_at integer not null,
   seen_at    integer not null,
   expires_at integer not null,
-  ended_at   integer not null
+  ended_at   integer not null,
+  locked_at  integer not null
 );
 create index sessions_user on sessions (user_id);
 

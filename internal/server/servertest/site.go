@@ -23,6 +23,7 @@ import (
 	"github.com/portvakt/portvakt/internal/login"
 	"github.com/portvakt/portvakt/internal/notify"
 	"github.com/portvakt/portvakt/internal/oidc"
+	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/server"
 	"github.com/portvakt/portvakt/internal/sms"
 	"github.com/portvakt/portvakt/internal/store"
@@ -107,7 +108,8 @@ func New(t testing.TB, dbURL string, o Options) *Site {
 	if s.Clock == nil {
 		s.Clock = time.Now
 	}
-	s.Admin = admin.New(db, hasher, s.OIDC.SecretMAC)
+	chosen := passwords.New(passwords.Options{DB: db, Hasher: hasher, Organisation: "Exempelbolaget"})
+	s.Admin = admin.New(db, hasher, chosen, s.OIDC.SecretMAC)
 	u, err := url.Parse(issuer)
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +122,7 @@ func New(t testing.TB, dbURL string, o Options) *Site {
 	s.Server, err = server.New(server.Options{Issuer: u, Brand: "Exempelbolaget", DB: db, OIDC: s.OIDC,
 		Login: login.New(login.Options{DB: db, Hasher: hasher, Issuer: "Exempelbolaget", Key: ring.Secret("lane"), Recovery: ring.Secret("recovery"),
 			Passkeys: passkeys, Notify: s.Notify}),
-		Account: account.New(account.Options{DB: db, Hasher: hasher, Issuer: "Exempelbolaget", Notify: s.Notify, Passkeys: passkeys, Key: ring.Secret("recovery")}),
+		Account: account.New(account.Options{DB: db, Hasher: hasher, Passwords: chosen, Issuer: "Exempelbolaget", Notify: s.Notify, Passkeys: passkeys, Key: ring.Secret("recovery")}),
 		FormKey: ring.Secret("form"), Proxies: o.Proxies, Log: o.logger(t),
 		Ready: func(context.Context) map[string]string { return nil }})
 	if err != nil {
