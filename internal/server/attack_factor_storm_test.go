@@ -83,7 +83,6 @@ type storm struct {
 	turn   atomic.Int64
 	sends  atomic.Int64
 	phones int
-	short  bool
 }
 
 const stormTexts = 24 // who wait for a text message at once
@@ -287,7 +286,6 @@ func TestStormTwilio(t *testing.T) {
 		phones = 4000 // each takes three messages in ten minutes
 	}
 	s := newStorm(t, phones)
-	s.short = span < time.Minute
 	moods := []struct {
 		name string
 		be   http.HandlerFunc
