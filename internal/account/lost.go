@@ -80,6 +80,6 @@ func (s *Service) stopAll(t *store.Tx, p *store.Person) error {
 // network names the address in a lane, in a form that shows none.
 func (s *Service) network(o audit.Origin) string {
 	m := hmac.New(sha256.New, s.Key)
-	m.Write([]byte("address\x00" + o.Network(64)))
+	m.Write([]byte("address\x00" + o.Network(32, 64)))
 	return hex.EncodeToString(m.Sum(nil)[:8])
 }

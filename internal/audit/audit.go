@@ -59,14 +59,16 @@ type Origin struct {
 	Request string // request id
 }
 
-// Network is what of the origin's address limits count: an IPv4 address, or the first bits of an IPv6 one, of which one host often has very many.
-func (o Origin) Network(bits int) string {
+// Network is what of the origin's address limits count: the first bits of an IPv4 address, and of an IPv6 one, of which one host often has
+// very many.
+func (o Origin) Network(four, six int) string {
 	addr, err := netip.ParseAddr(o.IP)
 	if err != nil {
 		return o.IP
 	}
+	bits := six
 	if addr = addr.Unmap().WithZone(""); addr.Is4() {
-		return addr.String()
+		bits = four
 	}
 	prefix, err := addr.Prefix(bits)
 	if err != nil {

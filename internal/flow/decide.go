@@ -14,6 +14,7 @@ const (
 	Proceed  Decision = iota // the session is enough
 	SignIn                   // nobody is signed in, or not recently enough, or the wrong person
 	StepUp                   // somebody is, but not strongly enough
+	Unlock                   // somebody is, in a session that is locked
 	WrongOne                 // somebody else is signed in than the request names
 )
 
@@ -26,6 +27,8 @@ func Decide(n Needs, s *user.Session, now time.Time) Decision {
 		return WrongOne
 	case !n.After.IsZero() && s.AuthTime.Before(n.After):
 		return SignIn
+	case s.Locked(now):
+		return Unlock
 	case !s.ACR().Meets(n.ACR):
 		return StepUp
 	}

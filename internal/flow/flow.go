@@ -3,7 +3,8 @@
 //
 // The promise, which the fuzz test holds it to: a flow is Done only if a password was right or a verified passkey was, and,
 // where the person has a second factor or policy or the request demands one, that factor was right too, to the class that is
-// demanded, all for one and the same person.
+// demanded, all for one and the same person; and a password that policy takes no more was replaced. A flow that unlocks a session
+// asks for one of these proofs alone, and gives the session nothing that it had not.
 package flow
 
 import (
@@ -26,6 +27,7 @@ const (
 	Recovery     Step = "recovery"      // a recovery code
 	Enrol        Step = "enrol"         // set up a soft token and prove it
 	EnrolPasskey Step = "enrol-passkey" // set up a passkey and prove it
+	NewPassword  Step = "new-password"  // choose another password: policy takes the present one no more
 	Done         Step = "done"          // signed in; waits to be exchanged for a session
 	Dead         Step = "dead"          // too many wrong answers, or ended by the person; begin anew
 	Stuck        Step = "stuck"         // what is demanded can be reached by nothing that this person may use
@@ -54,10 +56,12 @@ type Flow struct {
 	Client   string         `json:"client,omitempty"`  // who asked; for the trail
 	App      string         `json:"app,omitempty"`     // its name; for what is sent to the person
 	Person   user.ID        `json:"person,omitempty"`  // set by the first right proof
-	From     user.SessionID `json:"from,omitempty"`    // the session that proves more; it has to be alive at the end
+	From     user.SessionID `json:"from,omitempty"`    // the session that proves more, or is unlocked; it has to be alive at the end
+	Unlock   bool           `json:"unlock,omitempty"`  // the session From is locked: one proof is enough
 	Means    Means          `json:"means,omitzero"`    // of that person
 	Second   bool           `json:"second,omitempty"`  // a second factor is needed
 	Recover  bool           `json:"recover,omitempty"` // a factor is to be set up before anything else
+	Change   bool           `json:"change,omitempty"`  // the password is to be replaced before the end
 	Proved   []user.Method  `json:"proved,omitempty"`
 	Failures int            `json:"failures,omitempty"`
 	Stamp    string         `json:"stamp,omitempty"` // which password the person had at the first proof; see Verdict
@@ -95,6 +99,19 @@ func BeginStepUp(id string, n Needs, s user.Session, m Means, stamp string, now 
 	return f
 }
 
+// BeginUnlock gives a flow for a session that is locked. Person, class and age of what was proved stay as they are: a text message or a
+// recovery code is no quick proof, the password is, if the person has one.
+func BeginUnlock(id string, n Needs, s user.Session, m Means, password bool, stamp string, now time.Time) Flow {
+	f := Begin(id, n, now)
+	f.Person, f.From, f.Stamp, f.Unlock = s.User, s.ID, stamp, true
+	f.Means.Ways = slices.DeleteFunc(slices.Clone(m.Ways), func(w Step) bool { return w == Recovery || w == SMS })
+	if password {
+		f.Means.Ways = append(f.Means.Ways, Password)
+	}
+	f, _ = f.advance(nil)
+	return f
+}
+
 // Verdict is what the check of one answer found.
 type Verdict struct {
 	Step   Step         // the step that was answered
@@ -104,6 +121,7 @@ type Verdict struct {
 	Means  Means        // with the first right proof
 	Stamp  string       // with the first right proof: a mark of the person's password, which changes with it
 	Device bool         // with a right password: the browser is a remembered device of the person
+	Change bool         // with a right password: policy takes it no more
 }
 
 // Next gives the state after v and the events to record with it. Events carry kind, outcome, reason, subject and detail;
@@ -121,10 +139,13 @@ func Next(f Flow, v Verdict, now time.Time) (Flow, []audit.Event) {
 	switch {
 	case v.Reason != "":
 		return f.fail(v, v.Reason)
-	case f.Step == Password:
+	case f.Step == Password && !f.Unlock:
 		return f.provedFirst(v)
 	case v.Person != f.Person:
 		return f.fail(v, audit.WrongPerson)
+	case f.Step == NewPassword:
+		f.Change, f.Stamp = false, v.Stamp
+		return f.advance(nil)
 	}
 	return f.provedNext(v)
 }
@@ -161,6 +182,7 @@ func (f Flow) provedFirst(v Verdict) (Flow, []audit.Event) {
 		return f.fail(v, audit.WrongPerson)
 	}
 	f.Person, f.Stamp, f.Means = v.Person, v.Stamp, v.Means
+	f.Change = v.Change
 	f.Second = v.Means.Has || len(v.Means.Ways) > 0 || v.Means.Must || !user.ACR1FA.Meets(f.demand())
 	if v.Key != "" {
 		f.Proved = []user.Method{v.Key, user.MethodPresence}
@@ -187,6 +209,8 @@ func (f Flow) provedNext(v Verdict) (Flow, []audit.Event) {
 	}
 	var gave []user.Method
 	switch f.Step {
+	case Password:
+		gave = []user.Method{user.MethodPassword}
 	case TOTP, Enrol:
 		gave = []user.Method{user.MethodOTP}
 	case SMS:

@@ -201,6 +201,74 @@ func TestBeginStepUp(t *testing.T) {
 	}
 }
 
+func TestBeginUnlock(t *testing.T) {
+	s := user.Session{ID: "s", User: "a", Proved: []user.Method{user.MethodPassword, user.MethodOTP}}
+	m := Means{Has: true, Must: true, Ways: []Step{Passkey, TOTP, SMS, Recovery}, Enrols: []Step{Enrol}}
+	f := BeginUnlock("f", Needs{}, s, m, true, "stamp", began)
+	if f.Step != Passkey || !reflect.DeepEqual(f.Choices(), []Step{Passkey, TOTP, Password}) || f.Person != "a" || f.From != "s" || f.Stamp != "stamp" {
+		t.Errorf("%+v offers %v", f, f.Choices())
+	}
+	f, ok := Choose(f, Password, began)
+	if again, back := Choose(f, TOTP, began); !ok || !back || again.Step != TOTP {
+		t.Error("no choice")
+	}
+	if wrong, events := Next(f, Verdict{Step: Password, Person: "b"}, began); wrong.Step != Password || wrong.Failures != 1 || events[0].Reason != audit.WrongPerson {
+		t.Errorf("somebody else: %+v", wrong)
+	}
+	done, events := Next(f, Verdict{Step: Password, Person: "a", Change: true}, began)
+	if done.Step != Done || events[len(events)-1].Kind != audit.SessionUnlocked || events[len(events)-1].Session != "s" {
+		t.Errorf("%+v %+v", done, events)
+	}
+	for range MaxFailures {
+		f, _ = Next(f, Verdict{Step: Password, Person: "a", Reason: audit.WrongPassword}, began)
+	}
+	if f.Step != Dead {
+		t.Errorf("after %d wrong answers: %+v", MaxFailures, f)
+	}
+	if f := BeginUnlock("f", Needs{}, s, Means{Ways: []Step{SMS, Recovery}, Enrols: []Step{Enrol}}, false, "", began); f.Step != Stuck {
+		t.Errorf("with nothing: %+v", f)
+	}
+}
+
+// FuzzUnlock: a locked session is unlocked only by a right proof of its person, of a kind that they have, in time.
+func FuzzUnlock(f *testing.F) {
+	f.Add([]byte{0x00}, byte(1))
+	f.Add([]byte{0x41, 0x01}, byte(3))
+	steps := []Step{Password, TOTP, SMS, Passkey, Recovery, Enrol, EnrolPasskey, NewPassword}
+	f.Fuzz(func(t *testing.T, script []byte, kind byte) {
+		m := Means{Ways: steps[1 : 2+kind&3], Has: true, Enrols: []Step{Enrol, EnrolPasskey}}
+		flow := BeginUnlock("f", Needs{}, user.Session{ID: "s", User: "a"}, m, kind&4 != 0, "", began)
+		now := began
+		for _, b := range script {
+			step, who, wrong := steps[b&7], []user.ID{"a", "b", "", "a"}[b>>3&3], b&0x80 != 0
+			before := flow
+			if b&0x40 != 0 {
+				now = now.Add(time.Minute)
+				flow, _ = Choose(flow, step, now)
+				if flow.Step == Done && before.Step != Done {
+					t.Fatal("unlocked by a choice")
+				}
+				continue
+			}
+			v := Verdict{Step: step, Person: who}
+			if step == Passkey && b&0x20 == 0 {
+				v.Key = user.MethodSoftKey
+			}
+			if wrong {
+				v.Reason = audit.WrongCode
+			}
+			flow, _ = Next(flow, v, now)
+			if flow.Step != Done || before.Step == Done {
+				continue
+			}
+			has := slices.Contains(m.Ways, step) && step != SMS && step != Recovery || step == Password && kind&4 != 0
+			if wrong || who != "a" || step != before.Step || !has || !now.Before(flow.Expires) || step == Passkey && v.Key == "" {
+				t.Fatalf("%+v unlocked %+v", v, before)
+			}
+		}
+	})
+}
+
 // FuzzNext: whatever verdicts and choices come in whatever order, a flow is Done only with a right password or passkey, and, where
 // the person has a factor or must have one, a right second, of the same person, to the class demanded, within the life of the flow.
 func FuzzNext(f *testing.F) {
@@ -208,7 +276,8 @@ func FuzzNext(f *testing.F) {
 	f.Add([]byte{0x80, 0x00, 0x41, 0x09, 0x10}, byte(0x15))
 	f.Add([]byte{0x00, 0x21, 0x29}, byte(0x33))
 	f.Add([]byte{0x18, 0x05}, byte(0x05)) // a factor in the place of a remembered device
-	steps := []Step{Password, TOTP, SMS, Passkey, Recovery, Enrol, EnrolPasskey, Done}
+	f.Add([]byte{0x00, 0x07}, byte(0x80))
+	steps := []Step{Password, TOTP, SMS, Passkey, Recovery, Enrol, EnrolPasskey, NewPassword}
 	f.Fuzz(func(t *testing.T, script []byte, kind byte) {
 		n := Needs{ACR: []user.ACR{"", user.ACR2FA, user.ACRPhR, "nonsense"}[kind&3]}
 		m := Means{Must: kind&4 != 0, Has: kind&8 != 0, Minimum: []user.ACR{"", user.ACRPhR}[kind>>4&1], Enrols: []Step{Enrol, EnrolPasskey}}
@@ -218,6 +287,7 @@ func FuzzNext(f *testing.F) {
 		flow := Begin("f", n, began)
 		var person user.ID
 		var right []Step // answered right, in order
+		replaced, device := false, false
 		now := began
 		for _, b := range script {
 			step, who, wrong, key := steps[b&7], []user.ID{"a", "b", "", "a"}[b>>3&3], b&0x80 != 0, b&0x20 == 0
@@ -232,7 +302,7 @@ func FuzzNext(f *testing.F) {
 				}
 				continue
 			}
-			v := Verdict{Step: step, Person: who, Means: m, Device: b&0x10 != 0 && !m.Has}
+			v := Verdict{Step: step, Person: who, Means: m, Device: b&0x10 != 0 && !m.Has, Change: kind&0x80 != 0}
 			if key && (step == Passkey || step == EnrolPasskey) {
 				v.Key = user.MethodSoftKey
 			}
@@ -253,11 +323,13 @@ func FuzzNext(f *testing.F) {
 					t.Fatalf("%+v proved something in %+v", v, before)
 				}
 				person, right = flow.Person, append(right, step)
+				device = device || v.Device && step == Password
 			}
+			replaced = replaced || before.Step == NewPassword && step == NewPassword && !wrong && who == before.Person && now.Before(flow.Expires)
 			if flow.Step != Done || before.Step == Done {
 				continue
 			}
-			second := slices.ContainsFunc(right, func(s Step) bool { return s != Password }) || v.Device
+			second := slices.ContainsFunc(right, func(s Step) bool { return s != Password }) || device
 			strong := slices.Contains(right, Passkey) || slices.Contains(right, EnrolPasskey)
 			last := right[len(right)-1]
 			switch {
@@ -267,6 +339,8 @@ func FuzzNext(f *testing.F) {
 				t.Fatalf("done without a second factor: %+v", flow)
 			case (n.ACR == user.ACRPhR || m.Minimum == user.ACRPhR) && !strong, n.ACR == "nonsense":
 				t.Fatalf("done below the class demanded: %+v", flow)
+			case replaced != (kind&0x80 != 0):
+				t.Fatalf("done with a password that policy takes no more: %+v", flow)
 			case last == Recovery:
 				t.Fatalf("done by a recovery code without setting up a factor: %+v", flow)
 			case m.Has && !slices.ContainsFunc(right, func(s Step) bool { return slices.Contains(m.Ways, s) }):

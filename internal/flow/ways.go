@@ -35,6 +35,9 @@ func (f Flow) demand() user.ACR { return f.Needs.ACR.Stronger(f.Means.Minimum) }
 // enough reports whether what was proved is what is demanded. A remembered device stands for the second factor where no class is
 // demanded. Who came by a recovery code, or by a factor that policy allows no more, sets up another first.
 func (f Flow) enough() bool {
+	if f.Unlock {
+		return len(f.Proved) > 0
+	}
 	level := user.Level(f.Proved)
 	second := !f.Second || level.Meets(user.ACR2FA) || slices.Contains(f.Proved, user.MethodDevice)
 	return level.Meets(f.demand()) && second && !f.Recover
@@ -45,6 +48,9 @@ func (f Flow) enough() bool {
 func (f Flow) open() []Step {
 	if f.Recover {
 		return nil
+	}
+	if f.Unlock {
+		return f.Means.Ways
 	}
 	two := user.Level(f.Proved).Meets(user.ACR2FA)
 	reaches := slices.ContainsFunc(f.Means.Ways, func(s Step) bool { return s != Recovery && s.reach().Meets(f.demand()) })
@@ -81,7 +87,7 @@ func (f Flow) Choices() []Step {
 	if f.Step.Enrols() != "" {
 		left = f.toEnrol()
 	}
-	if f.Over() || f.Step == Password || !slices.Contains(left, f.Step) {
+	if f.Over() || f.Step == Password && !f.Unlock || !slices.Contains(left, f.Step) {
 		return nil
 	}
 	return left
@@ -89,6 +95,15 @@ func (f Flow) Choices() []Step {
 
 // advance goes to what follows what was proved.
 func (f Flow) advance(events []audit.Event) (Flow, []audit.Event) {
+	if f.enough() && f.Change {
+		f.Step = NewPassword
+		return f, events
+	}
+	if f.enough() && f.Unlock {
+		f.Step = Done
+		return f, append(events, audit.Event{Kind: audit.SessionUnlocked, Outcome: audit.Success, Subject: string(f.Person), Session: string(f.From),
+			Detail: map[string]string{"flow": f.ID}})
+	}
 	if f.enough() {
 		f.Step = Done
 		return f, append(events, audit.Event{Kind: audit.LoginSucceeded, Outcome: audit.Success, Subject: string(f.Person),

@@ -163,7 +163,7 @@ func (s *Service) limits(x Text, n sms.Number, rules policy.SMS) []lane {
 		{hide("number", n.E164) + ":10m", perNumber},
 		{hide("number", n.E164), rules.PerNumberDay},
 		{"sms:person:" + string(x.Person.ID), rules.PerPersonDay},
-		{hide("address", audit.Origin{IP: x.IP}.Network(64)), rules.PerAddressDay},
+		{hide("address", audit.Origin{IP: x.IP}.Network(24, 64)), rules.PerAddressDay},
 		{hide("prefix", n.Prefix), rules.PerPrefixDay},
 		{laneBudget, rules.PerDay},
 	}

@@ -28,6 +28,20 @@ returning n`, lane, micros(t.now), micros(t.now.Add(-window)), int64(limit), kee
 	return err == nil, err
 }
 
+// HoldCount gives how many wrong answers lane counts and when the last was, and makes rivals wait until the unit is over: what they
+// then read is what it wrote.
+func (t *Tx) HoldCount(lane string) (n int, last time.Time, err error) {
+	var count, since int64
+	err = t.row([]any{&count, &since}, `insert into attempts (lane, n, since, until) values ($1, 0, $2, $2)
+on conflict (lane) do update set n = attempts.n returning n, since`, lane, micros(t.now))
+	return int(count), instant(since), err
+}
+
+// SetCount writes what a lane that is held counts now, to be kept for a time.
+func (t *Tx) SetCount(lane string, n int, keep time.Duration) {
+	t.do("update attempts set n = $2, since = $3, until = $4 where lane = $1", lane, int64(n), micros(t.now), micros(t.now.Add(keep)))
+}
+
 // Attempts reads how many tries lane counted within window.
 func (t *Tx) Attempts(lane string, window time.Duration) (int, error) {
 	var n int64

@@ -1,4 +1,4 @@
-package login
+package lockout
 
 import (
 	"crypto/hmac"
@@ -30,8 +30,11 @@ func (s *Service) knownMAC(name string, id user.ID) []byte {
 	return m.Sum(nil)
 }
 
-// makeKnown gives a new cookie for a browser in which id has just signed in.
-func (s *Service) makeKnown(id user.ID) string {
+// MakeKnown gives the cookie for a browser in which id has just signed in: a new one, or "" where it has one already.
+func (s *Service) MakeKnown(cookie string, id user.ID) string {
+	if _, ok := s.known(cookie, id); ok {
+		return ""
+	}
 	name := rand.Text()
 	return name + "." + base64.RawURLEncoding.EncodeToString(s.knownMAC(name, id))
 }
