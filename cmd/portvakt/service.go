@@ -15,6 +15,7 @@ import (
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/keyring"
+	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/login"
 	"github.com/portvakt/portvakt/internal/mail"
 	"github.com/portvakt/portvakt/internal/notify"
@@ -192,9 +193,9 @@ func (v *service) server() (*server.Server, error) {
 	recovery := v.ring.Secret("recovery")
 	return server.New(server.Options{
 		Issuer: issuer, Brand: v.settings.Organisation, DB: v.db, OIDC: v.oidc,
-		Login: login.New(login.Options{DB: v.db, Hasher: v.hasher, Issuer: v.settings.Organisation, Key: v.ring.Secret("lane"), Recovery: recovery,
+		Login: login.New(login.Options{DB: v.db, Hasher: v.hasher, Passwords: v.passwords, Lockout: lockout.New(v.ring.Secret("lane")), Issuer: v.settings.Organisation, Key: v.ring.Secret("lane"), Recovery: recovery,
 			Passkeys: passkeys, Notify: v.notify}),
-		Account: account.New(account.Options{DB: v.db, Hasher: v.hasher, Passwords: v.passwords, Issuer: v.settings.Organisation, Notify: v.notify, Passkeys: passkeys, Key: recovery}),
+		Account: account.New(account.Options{DB: v.db, Hasher: v.hasher, Passwords: v.passwords, Lockout: lockout.New(v.ring.Secret("lane")), Issuer: v.settings.Organisation, Notify: v.notify, Passkeys: passkeys, Key: recovery}),
 		FormKey: v.ring.Secret("form"), Proxies: proxies, Log: v.log, Ready: v.ready,
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"errors"
 
 	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/notify"
 	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/store"
@@ -40,6 +41,7 @@ type Options struct {
 	DB        *store.DB
 	Hasher    *factor.Hasher
 	Passwords *passwords.Service
+	Lockout   *lockout.Service
 	Issuer    string // the organisation, as a soft token shows it
 	Notify    *notify.Service
 	Passkeys  *factor.Passkeys // nil: none can be added

@@ -10,6 +10,7 @@ import (
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/notify"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
@@ -115,11 +116,11 @@ func (s *Service) settle(ctx context.Context, me Self, c store.Challenge, why au
 		if !s.may(w.rules, c.Kind) {
 			return ErrKind
 		}
-		within, err := w.count(c.Kind)
+		counted, err := lockout.Codes(me.Person.ID, c.Kind).Take(w.Tx, why == "")
 		if err != nil {
 			return err
 		}
-		if !within {
+		if counted.Refused {
 			out = audit.Delayed
 		}
 		if out == "" || c.Kind == user.FactorPasskey {
@@ -140,35 +141,9 @@ func (s *Service) settle(ctx context.Context, me Self, c store.Challenge, why au
 	return out, err
 }
 
-// lanes are the counters of tries at codes of a kind: those that sign-in counts in.
-func lanes(who string, kind user.FactorKind) []lane {
-	if kind == user.FactorPasskey {
-		return nil // a signature cannot be guessed
-	}
-	return []lane{{who + ":" + string(kind), 10, 15 * time.Minute}, {who + ":" + string(kind) + "-row", 100, 365 * 24 * time.Hour}}
-}
-
-type lane struct {
-	name   string
-	limit  int
-	window time.Duration
-}
-
-// count takes one try from each lane, until one is full.
-func (w work) count(kind user.FactorKind) (bool, error) {
-	for _, l := range lanes(string(w.me.Person.ID), kind) {
-		if ok, err := w.TakeAttempt(l.name, l.limit, l.window, true); err != nil || !ok {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
 // enrol stores a factor that was proved. The try that proved it does not count; those before it do, since what it proved is new.
 func (s *Service) enrol(w work, f store.Factor) error {
-	for _, l := range lanes(string(f.User), f.Kind) {
-		w.GiveBackAttempt(l.name)
-	}
+	lockout.Codes(f.User, f.Kind).GiveBack(w.Tx)
 	w.DropChallenge(w.me.scope(f.Kind))
 	key, put := "mail.factor_added", w.AddFactor
 	if f.Kind != user.FactorPasskey {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
@@ -18,6 +19,7 @@ const (
 	LinkSetup      = "setup"
 	LinkInvitation = "invitation"
 	LinkReset      = "reset"
+	LinkBrowser    = lockout.Link // sets no password: see Admit
 )
 
 // Link is a one-time link that still works.
@@ -72,6 +74,9 @@ type Form struct {
 // of passwords.Service.Make.
 func (s *Service) UseLink(ctx context.Context, o audit.Origin, token string, f Form) error {
 	link, err := s.ReadLink(ctx, token)
+	if err == nil && link.Kind == LinkBrowser {
+		err = ErrLinkGone
+	}
 	if err != nil {
 		return err
 	}
@@ -102,6 +107,26 @@ func (s *Service) UseLink(ctx context.Context, o audit.Origin, token string, f F
 		return ErrTaken
 	}
 	return err
+}
+
+// Admit spends the link of a mail about guesses and gives the cookie that makes this browser one of the person's own: guesses made elsewhere do
+// not slow it. cookie is what it has of that kind.
+func (s *Service) Admit(ctx context.Context, o audit.Origin, token, cookie string) (string, error) {
+	link, err := s.ReadLink(ctx, token)
+	if err == nil && link.Kind != LinkBrowser {
+		err = ErrLinkGone
+	}
+	if err != nil {
+		return "", err
+	}
+	err = s.DB.Change(ctx, o, func(t *store.Tx) error {
+		t.UseLink(hash(token))
+		return t.Record(audit.Event{Kind: audit.LinkUsed, Actor: string(link.Person.ID), Subject: string(link.Person.ID), Detail: map[string]string{"link": link.Kind}})
+	})
+	if errors.Is(err, store.ErrConflict) {
+		err = ErrLinkGone
+	}
+	return s.Lockout.MakeKnown(cookie, link.Person.ID), err
 }
 
 func checkNames(f *Form) error {

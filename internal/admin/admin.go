@@ -12,6 +12,7 @@ import (
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
@@ -137,9 +138,7 @@ func (s *Service) ResetFactors(ctx context.Context, o audit.Origin, username str
 // Unlock clears a person's counters of wrong tries.
 func (s *Service) Unlock(ctx context.Context, o audit.Origin, username string) error {
 	return s.change(ctx, o, username, func(t *store.Tx, p *store.Person) error {
-		for _, lanes := range []string{string(p.ID), user.NameKey(p.Username), user.NameKey(p.Email)} {
-			t.ClearLanes(lanes + ":")
-		}
+		lockout.Lift(t, p.User)
 		return t.Record(audit.Event{Kind: audit.UserUnlocked, Subject: string(p.ID)})
 	})
 }

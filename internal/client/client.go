@@ -57,6 +57,7 @@ type Client struct {
 	RequirePKCE    *bool    `json:"require_pkce,omitempty" yaml:"require_pkce,omitempty"` // nil: true
 	RequireConsent bool     `json:"require_consent,omitempty" yaml:"require_consent,omitempty"`
 	AllowedGroups  []string `json:"allowed_groups,omitempty" yaml:"allowed_groups,omitempty"` // none: everybody
+	Kiosk          bool     `json:"kiosk,omitempty" yaml:"kiosk,omitempty"`                   // runs on computers that many share: signs in each time, and the browser keeps nothing of it
 	MinimumACR     string   `json:"minimum_acr,omitempty" yaml:"minimum_acr,omitempty"`
 	Privacy        *Privacy `json:"privacy,omitempty" yaml:"privacy,omitempty"`
 }

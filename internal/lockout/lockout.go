@@ -79,7 +79,7 @@ func (s *Service) Of(try Try) Count {
 	switch {
 	case known != "":
 		c.lanes = append(c.lanes, lane{name: who + ":known:" + known, slow: true, known: true})
-	case try.Typed != "":
+	case try.Typed != "" || try.Person == nil:
 		c.lanes = append(c.lanes, lane{name: user.NameKey(try.Typed) + ":typed", slow: true}, lane{name: who + ":stranger", slow: true, silent: true, person: try.Person != nil})
 	default:
 		c.lanes = append(c.lanes, lane{name: who + ":stranger", slow: true, person: true})

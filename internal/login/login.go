@@ -2,10 +2,8 @@
 // the next state with its events in one change. It knows an opaque request to come back to and what is needed; it knows
 // no OAuth and no pages.
 //
-// Limits: 10 wrong answers a flow; a person's password may be tried as often as policy's lockout says (5 in 15 minutes)
-// from one address, by whichever of their names; a browser in which they signed in before has a count of its own (known.go); 100 wrong ones may come from one address in that time, known names or not; a soft token's code
-// may be tried 10 times in 15 minutes, and 100 times in a row, whoever tries. A try over the limit is refused whether right or wrong, with the
-// same answer. A right password does not reset the count of codes.
+// A sign-in survives 10 wrong answers. How many guesses there are at a person, over all sign-ins, is for package lockout. A session that
+// is locked is unlocked by a sign-in of one step (flow.BeginUnlock); after 10 wrong answers there the session ends.
 package login
 
 import (
@@ -20,7 +18,9 @@ import (
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/flow"
+	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/notify"
+	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
@@ -31,24 +31,20 @@ var (
 	ErrGone         = errors.New("login: no such sign-in is under way")
 	ErrWrongBrowser = errors.New("login: the sign-in was begun in another browser")
 	ErrStale        = errors.New("login: the answer is to an earlier step")
-)
-
-const (
-	codeTries   = 10
-	codeWindow  = 15 * time.Minute
-	codeRow     = 100 // wrong codes in a row, after which an operator has to unlock (NIST SP 800-63B-4 §3.2.2)
-	addressRate = 20  // times the password tries of policy, for one address
+	ErrRepeat       = errors.New("login: the two passwords differ, or there is none")
 )
 
 // Options are what a service is made of.
 type Options struct {
-	DB       *store.DB
-	Hasher   *factor.Hasher
-	Issuer   string           // the organisation's name, as a soft token shows it
-	Key      []byte           // MAC key of the addresses that tries are counted by, of known browsers, and of passkeys' challenges
-	Recovery []byte           // MAC key of recovery codes
-	Passkeys *factor.Passkeys // nil: none
-	Notify   *notify.Service  // nil: no text messages and no mail
+	DB        *store.DB
+	Hasher    *factor.Hasher
+	Passwords *passwords.Service
+	Lockout   *lockout.Service
+	Issuer    string           // the organisation's name, as a soft token shows it
+	Key       []byte           // MAC key of passkeys' challenges
+	Recovery  []byte           // MAC key of recovery codes
+	Passkeys  *factor.Passkeys // nil: none
+	Notify    *notify.Service  // nil: no text messages and no mail
 }
 
 // Service conducts sign-ins. It is safe for concurrent use.
@@ -79,7 +75,7 @@ type Request struct {
 	App     string // its name, for a text message
 	Opaque  string // comes back with every View
 
-	Session *user.Session // who is signed in and only has to prove more; nil: a whole sign-in
+	Session *user.Session // who is signed in and only has to prove more, or to unlock it; nil: a whole sign-in
 	Person  *store.Person // with Session
 }
 
@@ -104,7 +100,7 @@ func (s *Service) Begin(ctx context.Context, o audit.Origin, r Request) (string,
 	return f.ID, err // a step-up by text message sends none yet: any page in the world can lead a browser here
 }
 
-// stepUp begins with what the session proved.
+// stepUp begins with what the session proved, or, where it is locked, asks for one proof.
 func (s *Service) stepUp(ctx context.Context, in *store.SignIn, r Request) error {
 	var p *store.Person
 	if err := s.db.View(ctx, func(t *store.Tx) (err error) { p, err = t.PersonByID(r.Session.User); return err }); err != nil {
@@ -112,8 +108,12 @@ func (s *Service) stepUp(ctx context.Context, in *store.SignIn, r Request) error
 	}
 	*r.Person = *p // the session's read does not know the password, which the stamp is of
 	means, err := s.means(ctx, p)
-	if err == nil {
-		in.Flow.Flow = flow.BeginStepUp(in.Flow.ID, r.Needs, *r.Session, means, stamp(p.Password), s.db.Now())
+	switch now := s.db.Now(); {
+	case err != nil:
+	case r.Session.Locked(now):
+		in.Flow.Flow = flow.BeginUnlock(in.Flow.ID, r.Needs, *r.Session, means, p.Password != "", stamp(p.Password), now)
+	default:
+		in.Flow.Flow = flow.BeginStepUp(in.Flow.ID, r.Needs, *r.Session, means, stamp(p.Password), now)
 	}
 	return err
 }
@@ -129,6 +129,7 @@ type View struct {
 	Masked    string           // the number that it went to
 	Options   []byte           // JSON for navigator.credentials at the steps Password, Passkey and EnrolPasskey
 	Remember  time.Duration    // how long this browser may be remembered; 0: not at all
+	Rules     policy.Password  // at the step NewPassword
 }
 
 // Show gives the present step. ErrGone: there is none, or its time is over. ErrWrongBrowser: it is another browser's.
@@ -155,12 +156,14 @@ func (s *Service) view(ctx context.Context, in store.SignIn) (View, error) {
 		return v, err
 	}
 	switch in.Flow.Step {
+	case flow.NewPassword:
+		v.Rules = rules.Password
 	case flow.SMS:
 		err = s.showText(ctx, &v)
 	case flow.Password, flow.Passkey, flow.EnrolPasskey:
 		v.Options, err = s.options(ctx, in, rules)
 	}
-	if in.Flow.Step.Enrols() == "" && in.Flow.Step != flow.Recovery && v.Person != nil {
+	if in.Flow.Step.Enrols() == "" && in.Flow.Step != flow.Recovery && in.Flow.Step != flow.NewPassword && !in.Flow.Unlock && !rules.Session.Kiosk && v.Person != nil {
 		v.Remember = time.Duration(rules.Factors.RememberDevice)
 	}
 	return v, err
@@ -199,7 +202,8 @@ func (s *Service) Resume(ctx context.Context, id, browser string) (View, error) 
 }
 
 // Session gives the session behind a browser's secret and its person, or a nil person if there is none that counts: it
-// is over, was not used for the idle time of policy, or its person may not sign in any more.
+// is over, was not used for the idle time of policy, or its person may not sign in any more. One that is locked counts, and opens nothing
+// but its unlocking: see user.Session.Locked.
 func (s *Service) Session(ctx context.Context, secret string) (user.Session, *store.Person, error) {
 	if secret == "" {
 		return user.Session{}, nil, nil
@@ -221,13 +225,36 @@ func (s *Service) Session(ctx context.Context, secret string) (user.Session, *st
 		return session, nil, err
 	}
 	rules := p.For(person.Groups)
-	session.IdleUntil = session.SeenAt.Add(time.Duration(rules.Session.Idle))
+	bound(&session, rules)
 	two := session.ACR().Meets(user.ACR2FA) || rules.Factors.RememberDevice > 0 && slices.Contains(session.Proved, user.MethodDevice)
 	weak := rules.Factors.Required && !two || !session.ACR().Meets(rules.Factors.Minimum) // policy was tightened meanwhile
 	if !session.Live(s.db.Now()) || person.Disabled() || weak {
 		return user.Session{}, nil, nil
 	}
 	return session, person, nil
+}
+
+// bound sets what policy says of a session.
+func bound(s *user.Session, rules policy.Policy) {
+	s.IdleUntil, s.Kiosk = s.SeenAt.Add(time.Duration(rules.Session.Idle)), rules.Session.Kiosk
+	if rules.Session.LockAfter > 0 {
+		s.LockFrom = s.SeenAt.Add(time.Duration(rules.Session.LockAfter))
+	}
+}
+
+// Lock makes a session ask for a proof before it goes on.
+func (s *Service) Lock(ctx context.Context, o audit.Origin, session user.Session) error {
+	err := s.db.Change(ctx, o, func(t *store.Tx) error {
+		locked, err := t.LockSession(session.ID, audit.NoReason)
+		if err == nil && !locked {
+			err = store.ErrConflict
+		}
+		return err
+	})
+	if errors.Is(err, store.ErrConflict) {
+		return nil // it was locked or over already
+	}
+	return err
 }
 
 // Touch notes that a session is in use, at most once a minute.

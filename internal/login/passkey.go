@@ -73,7 +73,7 @@ func (s *Service) options(ctx context.Context, in store.SignIn, rules policy.Pol
 	}
 	challenge := s.challengeAt(in.Flow, s.db.Now().UnixMicro())
 	if in.Flow.Step == flow.Password {
-		if !rules.Factors.May(user.FactorPasskey) {
+		if in.Flow.Unlock || !rules.Factors.May(user.FactorPasskey) {
 			return nil, nil
 		}
 		return s.Passkeys.RequestOptions(nil, challenge, true)
@@ -90,7 +90,7 @@ func (s *Service) options(ctx context.Context, in store.SignIn, rules policy.Pol
 		return nil, err
 	}
 	if in.Flow.Step == flow.Passkey {
-		return s.Passkeys.RequestOptions(known, challenge, false)
+		return s.Passkeys.RequestOptions(known, challenge, in.Flow.Unlock)
 	}
 	return s.Passkeys.CreationOptions(owner(in.Person), known, challenge, passkeyRule(rules))
 }
@@ -141,7 +141,7 @@ func (s *Service) checkPasskeyAlone(ctx context.Context, in store.SignIn, a Answ
 		c.verdict.Reason = audit.Lost
 		return nil
 	}
-	if err := s.prove(got, f, p, s.challenge(in.Flow, got.Challenge), true, c); err != nil || c.verdict.Reason != "" {
+	if err := s.prove(got, f, p, s.challenge(in.Flow, got.Challenge), true, true, c); err != nil || c.verdict.Reason != "" {
 		return err
 	}
 	c.verdict.Stamp = stamp(p.Password)
@@ -162,20 +162,21 @@ func (s *Service) checkPasskey(ctx context.Context, in store.SignIn, a Answer, c
 	}
 	for _, f := range keys {
 		if string(f.Handle) == string(got.ID) {
-			return s.prove(got, f, in.Person, s.challenge(in.Flow, got.Challenge), false, c)
+			return s.prove(got, f, in.Person, s.challenge(in.Flow, got.Challenge), false, in.Flow.Unlock, c)
 		}
 	}
 	return nil
 }
 
-// prove verifies an assertion and leaves the verdict in c.
-func (s *Service) prove(got factor.Assertion, f store.Factor, p *store.Person, challenge []byte, alone bool, c *checked) error {
+// prove verifies an assertion and leaves the verdict in c. alone: it names the person; verified: the user must have been, who is alone with it
+// or comes back to a machine that was left.
+func (s *Service) prove(got factor.Assertion, f store.Factor, p *store.Person, challenge []byte, alone, verified bool, c *checked) error {
 	stored, err := factor.DecodeCredential(f.Secret)
 	if err != nil {
 		return fmt.Errorf("login: passkey %s is damaged: %w", f.ID, err)
 	}
 	stored.SignCount = uint32(f.Counter)
-	proof, err := s.Passkeys.Check(got, owner(p), stored, challenge, alone, alone)
+	proof, err := s.Passkeys.Check(got, owner(p), stored, challenge, verified, alone)
 	switch {
 	case errors.Is(err, factor.ErrPasskey):
 		c.verdict.Reason = audit.WrongCode

@@ -2,36 +2,22 @@ package login
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/flow"
+	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
 )
 
-// passwordLanes are the counters of a try at a password: of the name as it was typed, of the person behind it, and of the
-// address; in a browser that the person has signed in with before, of that browser alone.
-func (s *Service) passwordLanes(o audit.Origin, p *store.Person, a Answer, rules policy.Policy) []lane {
-	limit, window, site := rules.Lockout.Attempts, time.Duration(rules.Lockout.Window), ":password:"+s.network(o, 48)
-	who := "nobody:" + user.NameKey(a.Username) // a counter of no use, at the price of a person's
-	if p != nil {
-		who = string(p.ID)
-		if name, ok := s.known(a.Known, p.ID); ok {
-			return []lane{{name: who + ":known:" + name, limit: limit, window: window}}
-		}
-	}
-	return []lane{{name: user.NameKey(a.Username) + site, limit: limit, window: window},
-		{name: who + site, limit: limit, window: window, silent: true},
-		{name: "address:" + s.network(o, 64), limit: limit * addressRate, window: window, shared: true}}
-}
-
 // checkPassword costs the same for a person who does not exist, has no password or may not sign in.
-func (s *Service) checkPassword(ctx context.Context, o audit.Origin, p *store.Person, a Answer, c *checked) error {
+func (s *Service) checkPassword(ctx context.Context, o audit.Origin, in store.SignIn, a Answer, c *checked) error {
+	p := in.Person
 	phc := s.hasher.Decoy()
 	if p != nil {
 		c.verdict.Person = p.ID
@@ -39,7 +25,7 @@ func (s *Service) checkPassword(ctx context.Context, o audit.Origin, p *store.Pe
 			phc = p.Password
 		}
 	}
-	c.lanes = s.passwordLanes(o, p, a, c.rules)
+	c.count = s.Lockout.Of(lockout.Try{Origin: o, Person: p, Typed: a.Username, Known: a.Known, Rules: c.rules.Lockout})
 	password, err := factor.Normal(a.Password)
 	if err != nil {
 		password = "" // too long or not text: wrong, at the price of any other
@@ -65,6 +51,8 @@ func (s *Service) checkPassword(ctx context.Context, o audit.Origin, p *store.Pe
 			c.phc = c.rehash
 		}
 		c.verdict.Stamp = stamp(c.phc)
+		_, unfit := s.Passwords.Fits(c.rules.Password, p.User, password, in.Flow.App)
+		c.verdict.Change = unfit != nil || s.Passwords.Outlived(c.rules.Password, p.PasswordChanged, s.db.Now())
 		if c.rules.Factors.RememberDevice > 0 {
 			c.device = a.Device
 		}
@@ -78,10 +66,62 @@ func stamp(phc string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// network names the address in a lane. A guesser often has a whole /48, so a person's lane counts that as one; what everybody shares counts
-// a /64, since a /48 can be a whole operator.
-func (s *Service) network(o audit.Origin, bits int) string {
-	m := hmac.New(sha256.New, s.key)
-	m.Write([]byte(o.Network(bits)))
-	return hex.EncodeToString(m.Sum(nil)[:8])
+// checkOwn checks the password of the person whose locked session it is.
+func (s *Service) checkOwn(ctx context.Context, p *store.Person, a Answer, c *checked) error {
+	phc := p.Password
+	if phc == "" {
+		phc = s.hasher.Decoy()
+	}
+	right, _, err := s.hasher.Check(ctx, a.Password, phc)
+	if err == nil && (!right || p.Password == "") {
+		c.verdict.Reason = audit.WrongPassword
+	}
+	return err
+}
+
+// renew takes the password that replaces one that policy takes no more. The errors of a refused one are those of passwords.Service.Make.
+func (s *Service) renew(ctx context.Context, o audit.Origin, in store.SignIn, a Answer) (Result, error) {
+	p := in.Person
+	if p == nil {
+		return Result{}, ErrGone
+	}
+	if p.Disabled() || stamp(p.Password) != in.Flow.Stamp {
+		return Result{}, ErrGone // what was proved counts no more
+	}
+	rules, err := s.rules(ctx, p)
+	if err != nil {
+		return Result{}, err
+	}
+	if a.Password == "" || a.Password != a.Repeat {
+		return s.shown(ctx, in, ErrRepeat)
+	}
+	made, err := s.Passwords.Make(ctx, rules.Password, p.User, a.Password, in.Flow.App)
+	if err != nil {
+		return s.shown(ctx, in, err)
+	}
+	return s.commit(ctx, o, in, a, checked{rules: rules, phc: p.Password, made: made,
+		verdict: flow.Verdict{Step: flow.NewPassword, Person: p.ID, Stamp: stamp(made.PHC)}})
+}
+
+// renewed stores it. Every other session ends, which may be somebody's who knew the old one.
+func (s *Service) renewed(t *store.Tx, in store.SignIn, c checked, session user.SessionID) error {
+	if err := t.SetPassword(in.Person.ID, c.phc, c.made.PHC, session); err != nil {
+		return err
+	}
+	return s.mail(t, in.Person, "mail.password_changed")
+}
+
+// guessed tells a person that somebody guesses at their password, and gives them a way in meanwhile: a link that makes the browser in which
+// it is opened one of their own, with a count of its own. It does so twice a day at most.
+func (s *Service) guessed(t *store.Tx, p *store.Person, rules policy.Lockout) error {
+	if s.Notify == nil || !rules.Notify || p.Disabled() || p.Email == "" {
+		return nil
+	}
+	first, err := t.TakeAttempt("told:"+string(p.ID), 1, 12*time.Hour, false)
+	if err != nil || !first {
+		return err
+	}
+	token := Secret()
+	t.CreateLink(Hash(token), lockout.Link, p.ID, lockout.LinkLife)
+	return s.mail(t, p, "mail.guessed", "link", s.Notify.Issuer.String()+"/link/"+token, "minutes", int((time.Duration(rules.DelayMax)+time.Minute-1)/time.Minute))
 }

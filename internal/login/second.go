@@ -9,6 +9,7 @@ import (
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/flow"
+	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/notify"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
@@ -82,14 +83,8 @@ func (s *Service) counts(f store.Factor) bool {
 // texts reports whether codes can go by text message.
 func (s *Service) texts() bool { return s.Notify != nil && s.Notify.On() }
 
-// factorLanes are the counters of a try at one kind of factor, whoever tries and wherever.
-func factorLanes(id user.ID, kind user.FactorKind) []lane {
-	return []lane{{name: string(id) + ":" + string(kind), limit: codeTries, window: codeWindow},
-		{name: string(id) + ":" + string(kind) + "-row", limit: codeRow, window: 365 * 24 * time.Hour}}
-}
-
-// checkSecond checks the answer to any step after the first.
-func (s *Service) checkSecond(ctx context.Context, in store.SignIn, a Answer, c *checked) error {
+// checkSecond checks the answer to any step after the first, and of one that unlocks a session.
+func (s *Service) checkSecond(ctx context.Context, o audit.Origin, in store.SignIn, a Answer, c *checked) error {
 	p := in.Person
 	if p == nil {
 		return ErrGone // the person was removed meanwhile
@@ -99,8 +94,14 @@ func (s *Service) checkSecond(ctx context.Context, in store.SignIn, a Answer, c 
 	if k := in.Flow.Step.Enrols(); k != "" {
 		kind = k
 	}
-	if kind != user.FactorPasskey {
-		c.lanes = factorLanes(p.ID, kind)
+	if in.Flow.Step == flow.Password {
+		kind = ""
+	}
+	switch {
+	case in.Flow.Step.Enrols() != "":
+		c.count = lockout.Codes(p.ID, kind)
+	case kind != user.FactorPasskey:
+		c.count = s.Lockout.Of(lockout.Try{Origin: o, Person: p, Known: a.Known, Kind: kind, Rules: c.rules.Lockout})
 	}
 	switch {
 	case p.Disabled():
@@ -111,6 +112,8 @@ func (s *Service) checkSecond(ctx context.Context, in store.SignIn, a Answer, c 
 		return nil
 	}
 	switch in.Flow.Step {
+	case flow.Password:
+		return s.checkOwn(ctx, p, a, c)
 	case flow.TOTP:
 		return s.checkTOTP(ctx, p, a, c)
 	case flow.Enrol:

@@ -8,7 +8,9 @@ import (
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/flow"
+	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/notify"
+	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
@@ -20,6 +22,7 @@ type Answer struct {
 	Version  int // of the page that was answered
 	Username string
 	Password string
+	Repeat   string // a new password once more
 	Code     string
 	Recovery string
 	Passkey  string    // response of navigator.credentials, as JSON
@@ -42,6 +45,7 @@ type Result struct {
 	Wait    time.Duration
 	Passkey bool   // a passkey was the answer
 	Silent  bool   // the refusal is to read like that of a wrong password
+	Kiosk   bool   // with a finished sign-in: the browser is to keep nothing but the session
 	Browser string // after a right password: the browser's new secret
 	Secret  string // with a finished sign-in: the browser's new session secret
 	Known   string // with a finished sign-in: the cookie that makes this browser known, unless it was
@@ -52,24 +56,16 @@ type Result struct {
 type checked struct {
 	verdict flow.Verdict
 	rules   policy.Policy
-	lanes   []lane
-	person  *store.Person // with a passkey in the password's place: whose it is
-	phc     string        // the person's password as it stands in the row when all is written
-	rehash  string        // PHC string to store in place of the present one
-	cloned  string        // id of a passkey whose count did not rise
-	device  string        // what a remembered browser brought with a right password
+	count   lockout.Count
+	made    passwords.Made // takes the place of the password
+	person  *store.Person  // with a passkey in the password's place: whose it is
+	phc     string         // the person's password as it stands in the row when all is written
+	rehash  string         // PHC string to store in place of the present one
+	cloned  string         // id of a passkey whose count did not rise
+	device  string         // what a remembered browser brought with a right password
 
 	consume func(*store.Tx) (bool, error) // spends the proof; false: somebody else did
 	enrol   *store.Factor                 // to be stored if the answer counts
-}
-
-// lane is a counter of tries.
-type lane struct {
-	name   string
-	limit  int
-	window time.Duration
-	shared bool // by everybody at an address: a right answer gives its try back; a person's own lane it clears
-	silent bool // counts for both names of a person: to say that it is full would tell that they are one person's
 }
 
 // Submit answers the present step. ErrGone, ErrWrongBrowser and ErrStale are answers to a page that is not the present
@@ -92,6 +88,8 @@ func (s *Service) Submit(ctx context.Context, o audit.Origin, id string, a Answe
 		return s.disown(ctx, o, in, a)
 	case a.Way != "":
 		return s.choose(ctx, o, in, a)
+	case in.Flow.Step == flow.NewPassword:
+		return s.renew(ctx, o, in, a)
 	}
 	c, err := s.check(ctx, o, in, a)
 	if err != nil {
@@ -128,12 +126,12 @@ func (s *Service) check(ctx context.Context, o audit.Origin, in store.SignIn, a 
 	}
 	c := checked{rules: rules, verdict: flow.Verdict{Step: in.Flow.Step}}
 	switch {
-	case in.Flow.Step != flow.Password:
-		err = s.checkSecond(ctx, in, a, &c)
+	case in.Flow.Step != flow.Password || in.Flow.Unlock:
+		err = s.checkSecond(ctx, o, in, a, &c)
 	case a.Passkey != "":
 		err = s.checkPasskeyAlone(ctx, in, a, &c)
 	default:
-		err = s.checkPassword(ctx, o, in.Person, a, &c)
+		err = s.checkPassword(ctx, o, in, a, &c)
 	}
 	return c, err
 }
@@ -149,7 +147,7 @@ func (s *Service) commit(ctx context.Context, o audit.Origin, in store.SignIn, a
 	err := s.db.Change(ctx, o, func(t *store.Tx) error {
 		out = Result{}
 		v := c.verdict
-		if err := s.count(t, &v, c, &out); err != nil {
+		if err := s.count(t, in, &v, c, &out); err != nil {
 			return err
 		}
 		next := in.Flow
@@ -167,6 +165,11 @@ func (s *Service) commit(ctx context.Context, o audit.Origin, in store.SignIn, a
 		if v.Reason == "" && next.Step == flow.SMS {
 			var err error
 			if text, err = s.text(ctx, t, o, next, in.Person, a); err != nil {
+				return err
+			}
+		}
+		if next.Unlock && next.Failures >= flow.MaxFailures {
+			if _, err := t.EndSession(next.From, audit.Delayed); err != nil {
 				return err
 			}
 		}
@@ -211,9 +214,6 @@ func (s *Service) commit(ctx context.Context, o audit.Origin, in store.SignIn, a
 		s.Notify.Send(o, text)
 		s.Notify.Wake()
 	}
-	if out.Reason == audit.Delayed && !out.Silent {
-		out.Wait = c.lanes[0].window
-	}
 	out.Passkey = a.Passkey != ""
 	out.View, err = s.view(ctx, after)
 	return out, err
@@ -227,18 +227,22 @@ func (s *Service) taken(ctx context.Context, o audit.Origin, in store.SignIn, c 
 	})
 }
 
-// count takes one try from each lane, until one is full. Then the verdict becomes delayed, whatever it was: the answer tells
+// count lets the try count, and spends what proves it. A try that has to wait becomes delayed, whatever it was: the answer tells
 // nothing about the proof. An office behind one address is not slowed by its own number, since right answers do not count.
-func (s *Service) count(t *store.Tx, v *flow.Verdict, c checked, out *Result) error {
-	for _, l := range c.lanes {
-		ok, err := t.TakeAttempt(l.name, l.limit, l.window, !l.shared)
-		if err != nil {
-			return err
+func (s *Service) count(t *store.Tx, in store.SignIn, v *flow.Verdict, c checked, out *Result) error {
+	counted, err := c.count.Take(t, v.Reason == "")
+	if err != nil {
+		return err
+	}
+	if counted.Refused {
+		v.Reason, out.Silent = audit.Delayed, counted.Silent
+		if !out.Silent {
+			out.Wait = counted.Wait
 		}
-		if !ok {
-			v.Reason, out.Silent = audit.Delayed, l.silent
-			return nil
-		}
+		return nil
+	}
+	if counted.Tripped {
+		return s.guessed(t, in.Person, c.rules.Lockout)
 	}
 	if v.Reason != "" {
 		return nil
@@ -259,13 +263,7 @@ func (s *Service) count(t *store.Tx, v *flow.Verdict, c checked, out *Result) er
 			return err
 		}
 	}
-	for _, l := range c.lanes {
-		if l.shared {
-			t.GiveBackAttempt(l.name)
-		} else {
-			t.ClearAttempts(l.name)
-		}
-	}
+	c.count.Right(t)
 	return nil
 }
 
@@ -301,12 +299,15 @@ func (s *Service) follow(t *store.Tx, in store.SignIn, a Answer, c checked, v fl
 	if next.Step != flow.Done {
 		return nil
 	}
-	if a.Remember && c.rules.Factors.RememberDevice > 0 && in.Flow.Step != flow.Password && c.enrol == nil {
+	if a.Remember && c.rules.Factors.RememberDevice > 0 && !c.rules.Session.Kiosk && in.Flow.Step != flow.Password && c.enrol == nil && c.made.PHC == "" {
 		if err := s.remember(t, in, c, next, out, events); err != nil {
 			return err
 		}
 	}
-	return s.open(t, a, c, next, out, events)
+	if err := s.open(t, a, c, next, out, events); err != nil || c.made.PHC == "" {
+		return err
+	}
+	return s.renewed(t, in, c, next.Session)
 }
 
 // open gives the browser a session with a new secret: its present one, if it is the same person's and alive, renewed;
@@ -314,8 +315,9 @@ func (s *Service) follow(t *store.Tx, in store.SignIn, a Answer, c checked, v fl
 func (s *Service) open(t *store.Tx, a Answer, c checked, next *store.Flow, out *Result, events *[]audit.Event) error {
 	t.MustStand(next.Person, c.phc)
 	out.Secret = Secret()
-	if _, ok := s.known(a.Known, next.Person); !ok {
-		out.Known = s.makeKnown(next.Person)
+	c.count.Finished(t)
+	if out.Kiosk = c.rules.Session.Kiosk; !out.Kiosk {
+		out.Known = s.Lockout.MakeKnown(a.Known, next.Person)
 	}
 	session := user.Session{ID: user.SessionID(store.NewID(t.Now())), User: next.Person, Proved: next.Proved, AuthTime: t.Now(),
 		ExpiresAt: t.Now().Add(time.Duration(c.rules.Session.Absolute))}
@@ -323,7 +325,7 @@ func (s *Service) open(t *store.Tx, a Answer, c checked, next *store.Flow, out *
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	old.IdleUntil = old.SeenAt.Add(time.Duration(c.rules.Session.Idle))
+	bound(&old, c.rules)
 	if next.From != "" && (err != nil || old.ID != next.From || !old.Live(t.Now())) {
 		return ErrGone // what the sign-in began with is over
 	}
@@ -331,6 +333,9 @@ func (s *Service) open(t *store.Tx, a Answer, c checked, next *store.Flow, out *
 		session.ID = old.ID
 		if next.From != "" { // one factor more makes a session stronger, neither fresher nor longer
 			session.AuthTime, session.ExpiresAt = old.AuthTime, old.ExpiresAt
+		}
+		if next.Unlock {
+			session.Proved = old.Proved
 		}
 		t.RenewSession(session, Hash(out.Secret))
 		next.Session = session.ID

@@ -40,6 +40,7 @@ type Answer struct {
 type Response struct {
 	Redirect string
 	FormPost bool       // response_mode=form_post, else the query
+	Kiosk    bool       // the browser is to keep nothing of the sign-in
 	Params   url.Values // with iss, always (RFC 9207)
 }
 
@@ -98,6 +99,8 @@ func (p *Provider) Authorize(ctx context.Context, o audit.Origin, query url.Valu
 	case decision == flow.Proceed:
 	case a.prompt.none && decision == flow.StepUp:
 		return a.refuse(ctx, fosite.ErrInteractionRequired.WithHint("The session is not strong enough; the person must be asked."))
+	case a.prompt.none && decision == flow.Unlock:
+		return a.refuse(ctx, fosite.ErrInteractionRequired.WithHint("The session is locked; the person must be asked."))
 	case a.prompt.none:
 		u.reason = audit.LoginRequired
 		return a.refuse(ctx, fosite.ErrLoginRequired.WithHint("The person must sign in."))
@@ -202,7 +205,9 @@ func (a *asked) issue(ctx context.Context, code string) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	return a.respond(url.Values{"code": {code}}), nil
+	out := a.respond(url.Values{"code": {code}})
+	out.Response.Kiosk = a.client.Kiosk || s.Kiosk
+	return out, nil
 }
 
 // respond completes a response with state and iss (RFC 9207).

@@ -115,7 +115,7 @@ func (a *asked) parseNeeds() error {
 		}
 		a.needs.After = after(a.now, age)
 	}
-	if a.prompt.login {
+	if a.prompt.login || a.client.Kiosk {
 		a.needs.After = a.now
 	}
 	if a.query.Has("id_token_hint") {

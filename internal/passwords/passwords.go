@@ -4,6 +4,7 @@ package passwords
 
 import (
 	"context"
+	"time"
 
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/policy"
@@ -50,4 +51,9 @@ func (s *Service) Make(ctx context.Context, rules policy.Password, u user.User, 
 	}
 	phc, err := s.Hasher.Hash(ctx, normal)
 	return Made{PHC: phc}, err
+}
+
+// Outlived reports whether a password that was set at changed is older than rules allow.
+func (s *Service) Outlived(rules policy.Password, changed, now time.Time) bool {
+	return rules.MaxAge > 0 && now.Sub(changed) >= time.Duration(rules.MaxAge)
 }

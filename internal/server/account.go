@@ -8,7 +8,9 @@ import (
 	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/flow"
+	"github.com/portvakt/portvakt/internal/login"
 	"github.com/portvakt/portvakt/internal/oidc"
+	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/user"
 )
 
@@ -102,17 +104,38 @@ func (s *Server) showLink(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
+	if link.Kind == account.LinkBrowser {
+		s.pages.render(w, http.StatusOK, "browser", browserPage{page: s.page(w, r, link.Person.Locale), Action: r.URL.Path, Username: link.Person.Username})
+		return
+	}
 	s.passwordPage(w, r, link, "", nil)
+}
+
+// admit makes this browser known, and signs in from it.
+func (s *Server) admit(w http.ResponseWriter, r *http.Request, link account.Link) {
+	known, err := s.Account.Admit(r.Context(), s.origin(w, r), r.PathValue("token"), cookie(r, s.names.known))
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if known != "" {
+		s.keepFor(w, s.names.known, known, knownLife)
+	}
+	s.begin(w, r, flow.Needs{}, errand{Return: "/account", Hint: link.Person.Username})
 }
 
 func (s *Server) useLink(w http.ResponseWriter, r *http.Request) {
 	token := r.PathValue("token")
 	link, err := s.Account.ReadLink(r.Context(), token)
+	if err == nil && link.Kind == account.LinkBrowser {
+		s.admit(w, r, link)
+		return
+	}
 	if err == nil {
 		err = s.Account.UseLink(r.Context(), s.origin(w, r), token, account.Form{Username: r.PostForm.Get("username"),
 			Name: r.PostForm.Get("name"), Email: r.PostForm.Get("email"), Password: r.PostForm.Get("password"), Repeat: r.PostForm.Get("repeat")})
 	}
-	alert, args := alertForPassword(err, link.MinLength)
+	alert, args := alertForPassword(err, policy.Password{MinLength: link.MinLength, MaxLength: 256})
 	switch {
 	case err == nil:
 		name := link.Person.Username
@@ -127,7 +150,7 @@ func (s *Server) useLink(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func alertForPassword(err error, least int) (string, []any) {
+func alertForPassword(err error, rules policy.Password) (string, []any) {
 	for _, a := range []struct {
 		err  error
 		name string
@@ -135,9 +158,10 @@ func alertForPassword(err error, least int) (string, []any) {
 	}{
 		{account.ErrMissing, "alert.missing", nil},
 		{account.ErrMismatch, "alert.mismatch", nil},
+		{login.ErrRepeat, "alert.mismatch", nil},
 		{account.ErrTaken, "alert.username_taken", nil},
-		{factor.ErrTooShort, "alert.short", []any{"min", least}},
-		{factor.ErrTooLong, "alert.long", []any{"max", 256}},
+		{factor.ErrTooShort, "alert.short", []any{"min", rules.MinLength}},
+		{factor.ErrTooLong, "alert.long", []any{"max", rules.MaxLength}},
 		{factor.ErrNotText, "alert.not_text", nil},
 		{user.ErrUsername, "alert.username_bad", nil},
 		{user.ErrEmail, "alert.email_bad", nil},

@@ -19,6 +19,7 @@ func (s *Server) accountRoutes() {
 	s.mux.HandleFunc("POST /account/recovery", s.form(s.own(s.postRecovery)))
 	s.mux.HandleFunc("GET /account/stop", s.noHead(s.own(s.showStop)))
 	s.mux.HandleFunc("POST /account/stop", s.ticked("factor", s.own(s.postStop)))
+	s.mux.HandleFunc("POST /account/lock", s.form(s.own(s.lock)))
 	s.mux.HandleFunc("GET /lost", s.noHead(s.showLost))
 	s.mux.HandleFunc("POST /lost", s.form(s.postLost))
 }
@@ -27,7 +28,8 @@ func (s *Server) accountRoutes() {
 func (s *Server) own(next func(http.ResponseWriter, *http.Request, account.Self)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		session, person, err := s.visitor(r)
-		if err == nil && person != nil {
+		locked := err == nil && person != nil && session.Locked(s.DB.Now())
+		if err == nil && person != nil && !locked {
 			err = s.Login.Touch(r.Context(), session)
 		}
 		switch {
@@ -35,10 +37,22 @@ func (s *Server) own(next func(http.ResponseWriter, *http.Request, account.Self)
 			s.fail(w, r, err)
 		case person == nil:
 			s.begin(w, r, flow.Needs{}, errand{Return: returnTo(r)})
+		case locked:
+			s.begin(w, r, flow.Needs{}, errand{Return: returnTo(r), Session: &session, Person: person})
 		default:
 			next(w, r, account.Self{Person: person, Session: session, Origin: s.origin(w, r)})
 		}
 	}
+}
+
+// lock locks the session and shows what unlocks it.
+func (s *Server) lock(w http.ResponseWriter, r *http.Request, me account.Self) {
+	me.Origin.Actor = string(me.Person.ID)
+	if err := s.Login.Lock(r.Context(), me.Origin, me.Session); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	seeOther(w, r, "/account")
 }
 
 // ticked is form for a page with boxes that share one name: that field may stand several times. They come to next in r.Form.

@@ -106,6 +106,7 @@ func TestTwoCookiesOfOneName(t *testing.T) {
 func TestSessionEnds(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
+		a.ApplyFile(t, "policies:\n  session: {lock_after: 0d}\n")
 		b := a.signIn(t, "alice", servertest.TOTP)
 		a.clock.Add(7 * time.Hour)
 		if !in(b) {

@@ -25,6 +25,7 @@ type errand struct {
 	Hint    string `json:"h,omitempty"` // login_hint
 	Locales string `json:"l,omitempty"` // ui_locales
 	Again   bool   `json:"a,omitempty"` // the person is signed in and must prove it anew
+	Kiosk   bool   `json:"k,omitempty"` // the browser is to keep nothing of it
 
 	Session *user.Session `json:"-"` // who is signed in and has to prove more, and
 	Person  *store.Person `json:"-"`
@@ -106,25 +107,39 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, query url.Valu
 		query.Del("id_token_hint") // it is a token, and its subject is among the needs
 		query.Del(secondHop)
 		e := errand{Query: query.Encode(), Client: out.SignIn.Client.Name, ID: string(out.SignIn.Client.ID), Origin: out.SignIn.Origin,
-			Hint: out.SignIn.Hint, Locales: query.Get("ui_locales")}
+			Hint: out.SignIn.Hint, Locales: query.Get("ui_locales"), Kiosk: out.SignIn.Client.Kiosk}
 		if subject := out.SignIn.Needs.Subject; v.Person != nil && (subject == "" || subject == v.Person.ID) {
 			e.Again = true
 			if e.Hint == "" {
 				e.Hint = v.Person.Username
 			}
 		}
-		if v.Person != nil && flow.Decide(out.SignIn.Needs, &v.Session, s.DB.Now()) == flow.StepUp {
-			e.Session, e.Person = &v.Session, v.Person
+		if v.Person != nil {
+			switch flow.Decide(out.SignIn.Needs, &v.Session, s.DB.Now()) {
+			case flow.StepUp, flow.Unlock:
+				e.Session, e.Person = &v.Session, v.Person
+			}
 		}
 		s.begin(w, r, out.SignIn.Needs, e)
 	case out.Response.FormPost:
+		s.leaveKiosk(w, out.Response)
 		s.formPost(w, r, out.Response)
 	default:
+		s.leaveKiosk(w, out.Response)
 		h := w.Header()
 		h["Location"] = []string{out.Response.Location()}
 		h["Cache-Control"] = []string{"no-store"}
 		h["Referrer-Policy"] = []string{"no-referrer"}
 		w.WriteHeader(http.StatusSeeOther) // never 307: RFC 9700 §4.12
+	}
+}
+
+// leaveKiosk takes back every cookie of a sign-in at a computer that many share. The session goes on for the application alone.
+func (s *Server) leaveKiosk(w http.ResponseWriter, out *oidc.Response) {
+	if out.Kiosk {
+		for _, name := range []string{s.names.session, s.names.browser, s.names.known, s.names.device} {
+			s.keep(w, name, "")
+		}
 	}
 }
 

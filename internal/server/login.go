@@ -46,11 +46,15 @@ func (s *Server) submitLogin(w http.ResponseWriter, r *http.Request) {
 	}
 	result, err := s.Login.Submit(r.Context(), s.origin(w, r), r.PathValue("id"), login.Answer{
 		Browser: cookie(r, s.names.browser), Version: version, Username: r.PostForm.Get("username"), Password: r.PostForm.Get("password"),
-		Code: r.PostForm.Get("code"), Recovery: r.PostForm.Get("recovery"), Passkey: r.PostForm.Get("passkey"), Name: r.PostForm.Get("name"),
+		Repeat: r.PostForm.Get("repeat"), Code: r.PostForm.Get("code"), Recovery: r.PostForm.Get("recovery"), Passkey: r.PostForm.Get("passkey"), Name: r.PostForm.Get("name"),
 		Way: way(r), Disown: r.PostForm.Get("action") == "disown", Remember: r.PostForm.Get("remember") != "",
 		Current: cookie(r, s.names.session), Known: cookie(r, s.names.known), Device: cookie(r, s.names.device),
 		Lang: func(opaque string, p *store.Person) string { return s.stepPage(w, r, readErrand(opaque), p).Lang }})
+	kiosk := result.Kiosk || readErrand(result.View.Flow.Request).Kiosk
+	alert, args := alertForPassword(err, result.View.Rules)
 	switch {
+	case alert != "":
+		s.step(w, r, result, alert, args...)
 	case result.Reason == audit.Disowned:
 		s.problem(w, r, http.StatusOK, "disowned", "")
 	case errors.Is(err, login.ErrStale):
@@ -66,10 +70,10 @@ func (s *Server) submitLogin(w http.ResponseWriter, r *http.Request) {
 		if result.Secret != "" {
 			s.keep(w, s.names.session, result.Secret)
 		}
-		if result.Known != "" {
+		if result.Known != "" && !kiosk {
 			s.keepFor(w, s.names.known, result.Known, knownLife)
 		}
-		if result.Device != "" {
+		if result.Device != "" && !kiosk {
 			s.keepFor(w, s.names.device, result.Device, deviceLife)
 		}
 		w.Header().Set("Cache-Control", "no-store")
@@ -103,6 +107,9 @@ func alertFor(r login.Result) string {
 	}
 	switch r.View.Flow.Step {
 	case flow.Password:
+		if r.View.Flow.Unlock {
+			return "alert.password"
+		}
 		if r.Passkey {
 			return "alert.passkey"
 		}
@@ -124,23 +131,31 @@ func way(r *http.Request) flow.Step {
 }
 
 // step shows the present step of a sign-in.
-func (s *Server) step(w http.ResponseWriter, r *http.Request, result login.Result, alert string) {
+func (s *Server) step(w http.ResponseWriter, r *http.Request, result login.Result, alert string, args ...any) {
 	v := result.View
 	e := readErrand(v.Flow.Request)
 	page := s.stepPage(w, r, e, v.Person)
 	page.FormAction, page.FormToken = formAction(e.Origin), s.formToken(flowForm+v.Flow.ID)
 	page.OtherURL = otherLanguage(r.URL, page.OtherLang()) // the answer to a wrong try stands at the same address
 	action := "/login/" + v.Flow.ID
-	var args []any
 	if alert == "alert.delayed" {
 		args = []any{"minutes", int((result.Wait + time.Minute - 1) / time.Minute)}
 	}
-	base := second{Action: action, Version: v.Flow.Version, App: e.Client, Alert: alert, AlertArgs: args, Remember: int(v.Remember / (24 * time.Hour))}
+	base := second{Action: action, Version: v.Flow.Version, App: e.Client, Alert: alert, AlertArgs: args, Remember: int(v.Remember / (24 * time.Hour)), Locked: v.Flow.Unlock}
+	if e.Kiosk {
+		base.Remember = 0
+	}
 	for _, step := range v.Ways {
 		base.Ways = append(base.Ways, wayWord(step))
 	}
 	switch v.Flow.Step {
+	case flow.NewPassword:
+		s.pages.render(w, http.StatusOK, "renew", renewPage{page: page, second: base, Username: v.Account, MinLength: v.Rules.MinLength})
 	case flow.Password:
+		if v.Flow.Unlock {
+			s.pages.render(w, http.StatusOK, "unlock", unlockPage{page: page, second: base, Username: v.Account})
+			return
+		}
 		name := r.PostForm.Get("username")
 		if name == "" {
 			name = e.Hint

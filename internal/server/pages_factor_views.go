@@ -10,6 +10,7 @@ type second struct {
 	Alert     string
 	AlertArgs []any
 	Ways      []string // the other ways, as data-factor: totp, sms, webauthn, recovery; a button each, name "way", posted to Action with the version
+	Locked    bool     // it unlocks a session: the person is named, and can sign out instead
 	Remember  int      // days that this browser may be remembered for, a checkbox named remember with the value 1; 0: not offered
 	CancelURL string
 }
@@ -17,6 +18,40 @@ type second struct {
 // Attr is what the one field of a second factor says of itself: see attrs.
 func (d second) Attr(field string) template.HTMLAttr {
 	return attrs(d.Alert, field, "", field+"-hint", true)
+}
+
+// unlockPage, "unlock", asks for the password of the person whose session is locked, in the field password.
+type unlockPage struct {
+	page
+	second
+	Username string
+}
+
+// Attr is what its one field says of itself: see attrs.
+func (d unlockPage) Attr(field string) template.HTMLAttr { return attrs(d.Alert, field, "", "", true) }
+
+// browserPage, "browser", is where the link in a mail about guesses leads: its button makes this browser one of the person's own.
+type browserPage struct {
+	page
+	Action   string
+	Username string
+}
+
+// renewPage, "renew", asks for a password in the place of one that policy takes no more, twice, as password and repeat.
+type renewPage struct {
+	page
+	second
+	Username  string
+	MinLength int
+}
+
+// Attr is what a field says of itself: see attrs.
+func (d renewPage) Attr(field string) template.HTMLAttr {
+	hint := ""
+	if field == "password" {
+		hint = "password-hint"
+	}
+	return attrs(d.Alert, field, "", hint, field == "password")
 }
 
 // smsPage, "sms", asks for the code of a text message. The field is named code. Two more buttons of forms of their own, named

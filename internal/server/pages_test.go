@@ -37,6 +37,12 @@ func everyPage(p *pages, lang string) []shown {
 	list := []shown{
 		{"signin", signin}, {"signin", own}, {"signin", again}, {"signin", ownAgain}, {"code", code}, {"code", ownCode},
 		{"enrol", enrol}, {"enrol", ownEnrol}, {"password", setup}, {"password", invitation}, {"password", nameless}, {"password", reset},
+		{"unlock", unlockPage{page: b, second: second{Action: "/login/x", Version: 3, Locked: true, Ways: []string{"totp"}}, Username: "anna"}},
+		{"unlock", unlockPage{page: b, second: second{Action: "/login/x", Version: 3, Locked: true, Alert: "alert.password"}, Username: "anna"}},
+		{"code", codePage{page: b, second: second{Action: "/login/x", Version: 3, Locked: true, Ways: []string{"password"}}}},
+		{"renew", renewPage{page: b, second: second{Action: "/login/x", Version: 3}, Username: "anna", MinLength: 12}},
+		{"renew", renewPage{page: b, second: second{Action: "/login/x", Version: 3, Alert: "alert.short", AlertArgs: []any{"min", 12}}, Username: "anna", MinLength: 12}},
+		{"browser", browserPage{page: b, Action: "/link/x", Username: "anna"}},
 		{"signout", signoutPage{page: b, App: "Intranet", Action: "/logout", Hidden: map[string]string{"a": "1", "b": "2"}, CancelURL: "/account"}},
 		{"signout", signoutPage{page: b, Action: "/logout"}},
 		{"signedout", signedoutPage{page: b, App: "Intranet", BackURL: "https://intranet.example/", SignInURL: "/account"}},
@@ -60,7 +66,7 @@ func everyPage(p *pages, lang string) []shown {
 
 // alertKeys and problemNames are what the rest of the server may name.
 func alertKeys() []string {
-	names := strings.Fields("credentials code code_used delayed version short long mismatch username_taken username_bad name_bad missing email_bad not_text " +
+	names := strings.Fields("credentials password code code_used delayed version short long mismatch username_taken username_bad name_bad missing email_bad not_text " +
 		"number number_country sms_failed sms_full sms_kept sms_off passkey passkey_known recovery fresh last_factor choose")
 	for i, n := range names {
 		names[i] = "alert." + n

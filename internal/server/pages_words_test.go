@@ -35,7 +35,7 @@ func spelledKeys() []string {
 	keys := append(noticeKeys(), "alert.code_sms", "alert.code_sms_used", "alert.sms_none")
 	for prefix, ends := range map[string]string{
 		"method.": "password totp sms webauthn recovery device", "password.": "setup invitation reset",
-		"kind.": "totp sms webauthn recovery", "ways.": "totp sms webauthn recovery", "instead.": "totp sms webauthn",
+		"kind.": "totp sms webauthn recovery", "ways.": "totp sms webauthn recovery password", "instead.": "totp sms webauthn",
 		"add.": "totp sms webauthn", "remove.": "totp sms webauthn", "sms.": "sending sent failed body body_own",
 	} {
 		for end := range strings.FieldsSeq(ends) {
@@ -52,7 +52,7 @@ func spelledKeys() []string {
 func mailKeys() map[string]bool {
 	return map[string]bool{"mail.factor_added": true, "mail.factor_removed": true, "mail.factor_stopped": true, "mail.factor_allowed": true,
 		"mail.recovery_used": false, "mail.recovery_made": false, "mail.device_remembered": false, "mail.passkey_cloned": false,
-		"mail.disowned": false, "mail.number_changed": false}
+		"mail.disowned": false, "mail.number_changed": false, "mail.password_changed": false, "mail.guessed": false}
 }
 
 // TestKeys: both languages have the same keys, and they are those that templates and server name, no more and no fewer.
@@ -125,6 +125,9 @@ func TestMails(t *testing.T) {
 			args := []any{"name", "(name)", "brand", "(brand)", "url", "(url)", "time", "(time)", "agent", "(agent)"}
 			if factor {
 				args = append(args, "factor", "(factor)")
+			}
+			if key == "mail.guessed" {
+				args = append(args, "link", "(link)", "minutes", "(minutes)")
 			}
 			subject, err := texts.Plain(key+".subject", args)
 			if err != nil || len(subject) > 60 || strings.ContainsAny(subject, "\n(") {

@@ -18,6 +18,7 @@ type Session struct {
 	EndedAt   time.Time // zero: not ended by anybody
 	LockedAt  time.Time // zero: not locked by anybody
 	LockFrom  time.Time // locked from then on, unless it is used before; zero: never
+	Kiosk     bool      // of a person whose browsers keep nothing of a sign-in for an application
 }
 
 // ACR is the class that the session's proofs reach.

@@ -20,6 +20,7 @@ import (
 	"github.com/portvakt/portvakt/internal/admin"
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/login"
 	"github.com/portvakt/portvakt/internal/notify"
 	"github.com/portvakt/portvakt/internal/oidc"
@@ -120,9 +121,9 @@ func New(t testing.TB, dbURL string, o Options) *Site {
 		t.Fatal(err)
 	}
 	s.Server, err = server.New(server.Options{Issuer: u, Brand: "Exempelbolaget", DB: db, OIDC: s.OIDC,
-		Login: login.New(login.Options{DB: db, Hasher: hasher, Issuer: "Exempelbolaget", Key: ring.Secret("lane"), Recovery: ring.Secret("recovery"),
+		Login: login.New(login.Options{DB: db, Hasher: hasher, Passwords: chosen, Lockout: lockout.New(ring.Secret("lane")), Issuer: "Exempelbolaget", Key: ring.Secret("lane"), Recovery: ring.Secret("recovery"),
 			Passkeys: passkeys, Notify: s.Notify}),
-		Account: account.New(account.Options{DB: db, Hasher: hasher, Passwords: chosen, Issuer: "Exempelbolaget", Notify: s.Notify, Passkeys: passkeys, Key: ring.Secret("recovery")}),
+		Account: account.New(account.Options{DB: db, Hasher: hasher, Passwords: chosen, Lockout: lockout.New(ring.Secret("lane")), Issuer: "Exempelbolaget", Notify: s.Notify, Passkeys: passkeys, Key: ring.Secret("recovery")}),
 		FormKey: ring.Secret("form"), Proxies: o.Proxies, Log: o.logger(t),
 		Ready: func(context.Context) map[string]string { return nil }})
 	if err != nil {
