@@ -25,15 +25,7 @@ func TestFactors(t *testing.T) {
 	}
 	for _, w := range []walk{{lang: "sv", width: 390, height: 844}, {lang: "en", width: 1280, height: 800}} {
 		t.Run(w.lang, func(t *testing.T) {
-			w.clock = filepath.Join(t.TempDir(), "clock")
-			if err := os.WriteFile(w.clock, []byte("0s"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			t.Setenv("PORTVAKT_TEST_CLOCK_FILE", w.clock)
-			w.demo, w.texts = startDemo(t), texts
-			w.browser = startChromium(t)
-			w.phone = w.person()
-			w.phone.open(w.intranet + "phone")
+			w.begin(t, texts)
 			w.textMessage()
 			w.noScript()
 			w.passkey()
@@ -54,6 +46,20 @@ type walk struct {
 	said          string        // the last message that was read
 	clock         string        // the demo's test clock file
 	ahead         time.Duration // what it holds
+}
+
+// begin starts the demo, a browser, and the phone in a tab of its own.
+func (w *walk) begin(t *testing.T, texts map[string]words.Texts) {
+	t.Helper()
+	w.clock = filepath.Join(t.TempDir(), "clock")
+	if err := os.WriteFile(w.clock, []byte("0s"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PORTVAKT_TEST_CLOCK_FILE", w.clock)
+	w.demo, w.texts = startDemo(t), texts
+	w.browser = startChromium(t)
+	w.phone = w.person()
+	w.phone.open(w.intranet + "phone")
 }
 
 // person opens a browser of its own.
