@@ -26,7 +26,7 @@ func (u *unit) resolve(ctx context.Context, token string) (scopes []string, acti
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		u.fault = err
 	}
-	if err != nil || u.grant.Person != nil && !c.AllowedFor(u.grant.Person.Groups) {
+	if err != nil || !u.allowed(c) {
 		return nil, false
 	}
 	granted := u.data.scopes()

@@ -119,10 +119,17 @@ func (u *unit) standing() error {
 		return u.refuse(audit.Revoked)
 	case g.Person != nil && g.Person.Disabled():
 		return u.refuse(audit.Disabled)
-	case g.Person != nil && u.client != nil && u.client.ID == g.Client && !u.client.AllowedFor(g.Person.Groups):
+	case u.client != nil && u.client.ID == g.Client && !u.allowed(u.client):
 		return u.refuse(audit.NotAllowed)
 	}
 	return nil
+}
+
+// allowed reports whether what the loaded grant came of would be enough for its client c now: a person's groups and the class of their
+// sign-in may have been, and are not any more.
+func (u *unit) allowed(c *store.Client) bool {
+	p := u.grant.Person
+	return p == nil || c.AllowedFor(p.Groups) && user.Level(u.data.Proved).Meets(user.ACR(c.MinimumACR))
 }
 
 func (u *unit) refuse(r audit.Reason) error {

@@ -126,11 +126,43 @@ func TestManyScopes(t *testing.T) {
 	}
 }
 
-// TestFlood (CR-03): 200 sign-ins at once at the real price: memory stays bounded, what is too much is told to come again
-// within 3 s, and other pages answer meanwhile.
+// TestFlood (CR-03): sign-ins at once at the real price: memory stays bounded, what is too much is told to come again within 3 s, and other
+// pages answer meanwhile: during 64 within 50 ms, or as quickly as the machine does anything with both cores taken.
 func TestFlood(t *testing.T) {
+	for _, n := range []int{64, 200} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) { flood(t, n) })
+	}
+}
+
+// stalled is how long a goroutine waits for its turn, typically, beside n that do nothing but count.
+func stalled(n int) time.Duration {
+	stop := make(chan struct{})
+	for range n {
+		go func() {
+			for i := 0; ; i++ {
+				if i%1000 == 0 {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+				}
+			}
+		}()
+	}
+	defer close(stop)
+	took := make([]time.Duration, 21)
+	for i := range took {
+		began := time.Now()
+		time.Sleep(time.Millisecond)
+		took[i] = time.Since(began)
+	}
+	slices.Sort(took)
+	return took[10]
+}
+
+func flood(t *testing.T, n int) {
 	a := newAttack(t, storetest.SQLite(t), servertest.Options{Hash: factor.Params{MemoryKiB: 19456, Time: 2}, Parallel: 2})
-	const n = 200
 	browsers, pages := make([]*servertest.Browser, n), make([]*servertest.Page, n)
 	for i := range n {
 		browsers[i] = a.Browser(t)
@@ -145,7 +177,12 @@ func TestFlood(t *testing.T) {
 			select {
 			case <-done:
 				slices.Sort(took)
-				if typical := took[len(took)/2]; typical > 500*time.Millisecond || len(took) < 5 {
+				typical, limit := took[len(took)/2], 500*time.Millisecond
+				t.Logf("discovery took %v during %d sign-ins, the median of %d", typical, n, len(took))
+				if n == 64 {
+					limit = max(50*time.Millisecond, 5*stalled(2))
+				}
+				if typical > limit || len(took) < 5 {
 					t.Errorf("CR-03: discovery took %v during the flood, %d times", typical, len(took))
 				}
 				return
@@ -181,7 +218,7 @@ func TestFlood(t *testing.T) {
 	}
 	close(done)
 	watch.Wait()
-	if served == 0 || busy == 0 {
+	if served == 0 || busy == 0 && n > 64 {
 		t.Errorf("CR-03: %d served, %d put off", served, busy)
 	}
 	if peak > before+256<<20 {

@@ -218,6 +218,23 @@ func TestRightsTaken(t *testing.T) {
 	})
 }
 
+// TestClassAtRefresh: a client whose minimum_acr was raised gets no more tokens of weaker sign-ins, and the person is asked for more.
+func TestClassAtRefresh(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, a *attack) {
+		b := a.signIn(t, "alice", servertest.TOTP)
+		tokens := a.tokens(t, "admins-only", mustCode(t, b.Get(authorizeURL("admins-only"))))
+		a.ApplyFile(t, strings.Replace(servertest.Sample(), "admins-only, allowed_groups", "admins-only, minimum_acr: phr, allowed_groups", 1))
+		eventually(t, "the change is in force", func() bool { return a.userInfo(t, tokens) == http.StatusUnauthorized })
+		if p := a.refresh(t, "admins-only", tokens["refresh_token"].(string)); !strings.Contains(p.Body, "invalid_grant") {
+			t.Errorf("below the class of its client, a refresh token got %d %s", p.Status, p.Body)
+		}
+		if p := b.Get(authorizeURL("admins-only", "prompt", "none")); response(t, p).Get("error") != "interaction_required" {
+			t.Errorf("prompt=none got %v", response(t, p))
+		}
+	})
+}
+
 // TestRefreshOutlivesSweep: a refresh token lives as long as it says (14 days from its last use), not until the sweep
 // forgets the session that it came of.
 func TestRefreshOutlivesSweep(t *testing.T) {
