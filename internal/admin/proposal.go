@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -118,7 +119,9 @@ func policyFault(text []byte, err error) error {
 	var unknown *yaml.UnknownFieldError
 	if errors.As(err, &unknown) {
 		if what, ok := strings.CutSuffix(said, "; see docs/contract.md §5"); ok {
-			said = what + "; the closest are " + strings.Join(policy.Closest(unknown.Token.Value, fileWords()), ", ")
+			if said = what + " here; see docs/contract.md §5"; !slices.Contains(fileWords(), unknown.Token.Value) {
+				said = what + "; the closest are " + strings.Join(policy.Closest(unknown.Token.Value, fileWords()), ", ")
+			}
 		}
 	}
 	return errors.New(said)

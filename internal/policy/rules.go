@@ -52,6 +52,22 @@ func list(words []string) string {
 	return string(text)
 }
 
+// Rule is one rule of a policy and its value, as in a Change.
+type Rule struct {
+	Key   string
+	Value any
+}
+
+// Rules lists every rule in the order of the contract, those for groups as far as they say something.
+func (p Policy) Rules() []Rule {
+	all := p.rules()
+	out := make([]Rule, len(all.keys))
+	for i, key := range all.keys {
+		out[i] = Rule{key, all.value[key]}
+	}
+	return out
+}
+
 // Diff lists the rules in which two policies differ, in the order of the contract. It is empty if they say the same.
 func Diff(was, is Policy) []Change {
 	before, after := was.rules(), is.rules()
