@@ -1,6 +1,8 @@
 package flow
 
 import (
+	"slices"
+
 	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/user"
 )
@@ -46,4 +48,11 @@ func MeansOf(rules policy.Factors, held []Held, codes int, passkeys bool) Means 
 		m.Enrols = append(m.Enrols, EnrolPasskey)
 	}
 	return m
+}
+
+// Weak reports whether rules ask for more than a session has proved, as they may when they were tightened after its sign-in.
+func Weak(rules policy.Factors, proved []user.Method) bool {
+	level := user.Level(proved)
+	two := level.Meets(user.ACR2FA) || rules.RememberDevice > 0 && slices.Contains(proved, user.MethodDevice)
+	return rules.Required && !two || !level.Meets(rules.Minimum)
 }
