@@ -117,7 +117,7 @@ func drawAllowed(r *rand.Rand, policies ...*policy.Policy) {
 func TestRehearseProperties(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	places, frees := map[string]int{}, 0
-	for i := range 3000 {
+	for i := range 800 {
 		w, strict := drawWorld(r), map[string]int{}
 		p := drawPolicy(t, r, strict)
 		q := drawPolicy(t, r, strict)
@@ -196,6 +196,105 @@ func TestReadFloor(t *testing.T) {
 	} {
 		if got := readFloor(made); !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: %+v, want %+v", made, got, want)
+		}
+	}
+}
+
+// TestFates: how the next sign-in of people with these factors ends at best.
+func TestFates(t *testing.T) {
+	used := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	totp, number, key := store.Factor{Kind: user.FactorTOTP}, store.Factor{Kind: user.FactorSMS, Secret: "+46701740605"}, store.Factor{Kind: user.FactorPasskey}
+	number.UsedAt = used
+	stopped := totp
+	stopped.StoppedAt = used
+	for name, c := range map[string]struct {
+		rules   string
+		site    Site
+		need    user.ACR
+		codes   int
+		bare    bool
+		factors []store.Factor
+		want    fate
+	}{
+		"nothing":                             {"factors.required=false", whole, "", 0, false, nil, free},
+		"nothing, and one is needed":          {"factors.required=true", whole, "", 0, false, nil, setUp},
+		"nothing that can be set up":          {"factors.allowed=[sms]", whole, "", 0, false, nil, shut},
+		"a soft token":                        {"factors.required=true", whole, "", 0, false, []store.Factor{totp}, free},
+		"a stopped one":                       {"factors.required=false", whole, "", 0, false, []store.Factor{stopped}, shut},
+		"a stopped one and a code":            {"factors.required=false", whole, "", 1, false, []store.Factor{stopped}, setUp},
+		"a number":                            {"factors.required=true", whole, "", 0, false, []store.Factor{number}, free},
+		"a number that no message reaches":    {"sms.countries=[NO]", whole, "", 0, false, []store.Factor{number}, shut},
+		"the same and a code":                 {"sms.countries=[NO]", whole, "", 1, false, []store.Factor{number}, setUp},
+		"the same and a soft token":           {"sms.countries=[NO]", whole, "", 0, false, []store.Factor{number, totp}, free},
+		"no text messages":                    {"factors.required=true", Site{Passkeys: true}, "", 0, false, []store.Factor{number}, shut},
+		"a number that is allowed no more":    {"factors.allowed=[totp]", whole, "", 0, false, []store.Factor{number}, setUp},
+		"a passkey":                           {"factors.minimum=phr", whole, "", 0, false, []store.Factor{key}, free},
+		"a passkey alone":                     {"factors.minimum=phr", whole, "", 0, true, []store.Factor{key}, free},
+		"a passkey alone, allowed no more":    {"factors.allowed=[totp]", whole, "", 0, true, []store.Factor{key}, shut},
+		"a passkey, allowed no more":          {"factors.allowed=[totp]", whole, "", 0, false, []store.Factor{key}, setUp},
+		"an application asks for more":        {"factors.required=false", whole, user.ACRPhR, 0, false, []store.Factor{totp}, setUp},
+		"and no passkey can be had":           {"factors.required=false", Site{Texts: true}, user.ACRPhR, 0, false, []store.Factor{totp}, shut},
+		"an application asks for two factors": {"factors.required=false", whole, user.ACR2FA, 0, false, nil, setUp},
+	} {
+		p, err := ProposalOf([]string{c.rules})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rules, err := p.over(policy.Default(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		j := newJudge(rules, rules, c.site, used)
+		one := &standing{password: !c.bare, codes: c.codes, factors: c.factors}
+		if got := j.fate(j.view(one, rules), c.need); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}
+
+// TestTellPassword: what is known of a password keeps it from being named.
+func TestTellPassword(t *testing.T) {
+	const made = "min_length=12 min_classes=2 blocklist=1"
+	for _, tt := range []struct{ made, was, is, want string }{
+		{made, "password.min_length=8", "password.min_length=12", "good"},
+		{made, "password.min_length=8", "password.min_length=13", "perhaps"},
+		{made, "password.min_length=13", "password.min_length=13", "already"},
+		{made, "password.min_length=13", "password.min_length=12", "good freed"},
+		{made, "password.min_classes=0", "password.min_classes=2", "good"},
+		{made, "password.min_classes=0", "password.min_classes=3", "perhaps"},
+		{made, "password.blocklist=false", "password.blocklist=true", "good"},
+		{"", "password.blocklist=false", "password.blocklist=true", "perhaps"},
+		{"", "password.blocklist=true", "password.history=5", "already"},
+		{made, "password.words=[a]", "password.words=[a,b]", "perhaps"},
+		{made, "password.words=[a,b]", "password.words=[b]", "good"},
+		{made, "password.max_age=0d", "password.max_age=10d", "must"},
+		{made, "password.max_age=0d", "password.max_age=11d", "good"},
+		{made, "password.max_age=9d", "password.max_age=10d", "must already"},
+	} {
+		key, value, _ := strings.Cut(tt.was, "=")
+		was, err := policy.Default().With(key, value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, value, _ = strings.Cut(tt.is, "=")
+		is, err := was.With(key, value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := time.Date(2026, 1, 12, 0, 0, 0, 0, time.UTC)
+		w := world{now: now, people: []standing{{user: user.User{ID: "x", Username: "x"}, password: true, made: tt.made, changed: now.AddDate(0, 0, -10)}}}
+		r := w.rehearse(was, is).Passwords
+		var got []string
+		for _, one := range []struct {
+			word string
+			n    int
+		}{{"good", r.Good}, {"perhaps", r.Perhaps.Count}, {"already", r.Perhaps.Already}, {"must", r.Must.Count}, {"must already", r.Must.Already}, {"freed", r.Freed.Count}} {
+			if one.n > 0 {
+				got = append(got, one.word)
+			}
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%q, %s, %s: %q, want %s", tt.made, tt.was, tt.is, got, tt.want)
 		}
 	}
 }

@@ -236,6 +236,30 @@ func TestRehearseCounts(t *testing.T) {
 	}
 }
 
+// TestRehearseDays: sign-ins of the days that are asked for count, to the minute.
+func TestRehearseDays(t *testing.T) {
+	for _, e := range storetest.Engines() {
+		t.Run(e.Name, func(t *testing.T) {
+			s, clock := office(t, e.New(t))
+			clock.Add(30*24*time.Hour - 20*time.Minute) // anna's by a remembered browser is 30 days old
+			for _, want := range []int{1, 0} {
+				r, err := s.Rehearse(context.Background(), storetest.Origin, proposal(t, "factors.remember_device=0d", "factors.required=true"), 30, whole)
+				if err != nil {
+					t.Fatal(err)
+				}
+				asked := map[string]int{}
+				for _, a := range r.Applications {
+					asked[a.ID] = a.Asked.Count
+				}
+				if asked[""] != want || asked["wiki"] != 2 {
+					t.Errorf("asked for more: %v", asked)
+				}
+				clock.Add(time.Minute)
+			}
+		})
+	}
+}
+
 // TestRehearseReads: a rehearsal leaves the database as it was, but for one event that says who read; one that is refused leaves none.
 func TestRehearseReads(t *testing.T) {
 	for _, e := range storetest.Engines() {
