@@ -178,7 +178,7 @@ func (j *judge) tellSessions(out *Sessions, p *standing, was, is policy.Policy) 
 type stage int
 
 const (
-	alive stage = iota
+	lasting stage = iota
 	locked
 	gone
 )
@@ -190,7 +190,7 @@ func (j *judge) stage(s user.Session, rules policy.Factors) stage {
 	case s.Locked(j.now):
 		return locked
 	}
-	return alive
+	return lasting
 }
 
 // tellBrowsers asks where the password would still be enough.
