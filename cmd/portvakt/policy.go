@@ -19,8 +19,9 @@ import (
 )
 
 type policyCmd struct {
-	Show policyShowCmd `cmd:"" help:"Show the policy in force, or what holds for some groups or for one person."`
-	Set  policySetCmd  `cmd:"" help:"Change rules; what is not named stays. The running service follows within a second."`
+	Show     policyShowCmd     `cmd:"" help:"Show the policy in force, or what holds for some groups or for one person."`
+	Set      policySetCmd      `cmd:"" help:"Change rules; what is not named stays. The running service follows within a second."`
+	Rehearse policyRehearseCmd `cmd:"" help:"Say whom a change of rules would stop or burden, before it is set. Nothing is changed; that it was read is recorded."`
 }
 
 type policyShowCmd struct {
