@@ -19,6 +19,7 @@ type commands struct {
 	Apply   applyCmd   `cmd:"" help:"Make users, groups, clients and policies as a file says."`
 	User    userCmd    `cmd:"" help:"People."`
 	Client  clientCmd  `cmd:"" help:"Applications."`
+	Policy  policyCmd  `cmd:"" help:"Rules for passwords, factors and sessions: show, set, rehearse."`
 	Keys    keysCmd    `cmd:"" help:"Signing keys."`
 	Audit   auditCmd   `cmd:"" help:"The audit trail."`
 	Version versionCmd `cmd:"" help:"Version, commit and Go version."`

@@ -152,8 +152,11 @@ func outcome(e audit.Event) string {
 }
 
 func details(e audit.Event) string {
+	if e.Kind == audit.PolicyChanged {
+		return dash(policyChange(e.Detail["before"], e.Detail["after"]))
+	}
 	var words []string
-	for _, key := range []string{"method", "step", "factor", "acr", "scope", "error", "fields", "link", "group", "alg"} {
+	for _, key := range []string{"method", "step", "factor", "acr", "scope", "error", "fields", "link", "group", "alg", "read"} {
 		if value := e.Detail[key]; value != "" {
 			words = append(words, key+"="+value)
 		}

@@ -29,6 +29,7 @@ type sitting struct {
 	Started time.Time      `json:"started"`
 	Seen    time.Time      `json:"seen"`
 	Expires time.Time      `json:"expires"`
+	State   string         `json:"state"` // active or locked
 }
 
 func shown(p *store.Person) person {
@@ -78,7 +79,11 @@ func (c *userShowCmd) Run(s *settings) error {
 		}
 		out := shown(p)
 		for _, one := range sessions {
-			out.Sessions = append(out.Sessions, sitting{one.ID, one.CreatedAt, one.SeenAt, one.ExpiresAt})
+			state := "active"
+			if one.Locked(v.db.Now()) {
+				state = "locked"
+			}
+			out.Sessions = append(out.Sessions, sitting{one.ID, one.CreatedAt, one.SeenAt, one.ExpiresAt, state})
 		}
 		if c.JSON {
 			return printJSON(out)
@@ -89,7 +94,7 @@ func (c *userShowCmd) Run(s *settings) error {
 			_ = t.row(nil, row[0], row[1])
 		}
 		for _, one := range out.Sessions {
-			_ = t.row(nil, "session", stamp(one.Started)+", last used "+stamp(one.Seen))
+			_ = t.row(nil, "session", stamp(one.Started)+", last used "+stamp(one.Seen)+", "+one.State)
 		}
 		return t.out.Flush()
 	})

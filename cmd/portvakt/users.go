@@ -23,6 +23,8 @@ type userCmd struct {
 	Disable       userDisableCmd  `cmd:"" help:"Forbid a person to sign in; ends their sessions and tokens at once."`
 	Enable        userEnableCmd   `cmd:"" help:"Allow a person to sign in again."`
 	Unlock        userUnlockCmd   `cmd:"" help:"Clear a person's counters of wrong tries."`
+	Lock          userLockCmd     `cmd:"" help:"Lock the screen of every session of a person: each asks for a proof before it goes on."`
+	EndSessions   userEndCmd      `cmd:"" help:"End every session of a person, with the tokens that applications got from them."`
 	ResetPassword userPasswordCmd `cmd:"" help:"Print a link that sets a new password, or read one with --password-stdin."`
 	ResetFactors  userFactorsCmd  `cmd:"" help:"Take away a person's second factors."`
 	Lost          userLostCmd     `cmd:"" help:"For a lost phone or key: stop every second factor of a person and end their sessions; --undo takes it back."`

@@ -49,7 +49,7 @@ func (s *Service) User(ctx context.Context, username string) (*store.Person, []u
 			return err
 		}
 		p.Factors = kinds[p.ID]
-		sessions, err = t.SessionsOf(p.ID)
+		sessions, err = alive(t, p)
 		return err
 	})
 	if errors.Is(err, user.ErrNotFound) {

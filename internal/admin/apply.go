@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 
 	"github.com/portvakt/portvakt/internal/audit"
@@ -28,6 +27,7 @@ type state struct {
 	users   map[string]*store.Person
 	clients map[client.ID]store.Client
 	policy  policy.Policy
+	row     string // how policy stands in the database
 }
 
 // Apply makes people, groups, applications and policies as f says and gives a line for each change. All of it happens in
@@ -60,7 +60,7 @@ func (s *Service) Apply(ctx context.Context, o audit.Origin, f *File, dry bool) 
 	case errors.Is(err, store.ErrTaken):
 		err = errors.New("nothing was applied: a name or mail address was taken meanwhile, or two people swap mail addresses; run it again, or change one first")
 	case errors.Is(err, store.ErrConflict):
-		err = errors.New("nothing was applied: somebody changed the same users at the same time; run it again")
+		err = errors.New("nothing was applied: somebody changed the same users or the policy at the same time; run it again")
 	}
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (s *Service) present(ctx context.Context, f *File) (state, error) {
 		if now.groups, err = t.Groups(); err != nil {
 			return err
 		}
-		if now.policy, err = t.Policy(); err != nil {
+		if now.policy, now.row, err = t.PolicyRow(); err != nil {
 			return err
 		}
 		err = t.Persons(func(p *store.Person) error { now.users[user.Fold(p.Username)] = p; return nil })
@@ -106,8 +106,8 @@ func (s *Service) plan(ctx context.Context, f *File, now state) ([]step, error) 
 	if err := mailTaken(f, now); err != nil {
 		return nil, err
 	}
-	if f.hasPolicies && !reflect.DeepEqual(f.Policies, now.policy) {
-		plan = append(plan, policyStep(now.policy, f.Policies))
+	if f.hasPolicies && len(policy.Diff(now.policy, f.Policies)) > 0 {
+		plan = append(plan, step{"policies: changed", swapPolicy(now.policy, f.Policies, now.row)})
 		now.policy = f.Policies
 	}
 	for _, u := range f.Users {
@@ -125,15 +125,6 @@ func (s *Service) plan(ctx context.Context, f *File, now state) ([]step, error) 
 		plan = append(plan, steps...)
 	}
 	return plan, nil
-}
-
-func policyStep(was, is policy.Policy) step {
-	return step{"policies: changed", func(t *store.Tx) error {
-		if err := t.PutPolicy(is); err != nil {
-			return err
-		}
-		return t.Record(audit.Event{Kind: audit.PolicyChanged, Detail: map[string]string{"before": text(was), "after": text(is)}})
-	}}
 }
 
 // policyGroups refuses rules for groups that do not exist: they would hold for nobody, in silence.

@@ -58,7 +58,7 @@ func knownGroups(t *store.Tx, names []string) error {
 	}
 	for _, n := range names {
 		if !slices.Contains(known, n) {
-			return fmt.Errorf("there is no group %q; add it under groups: in an apply file", n)
+			return noGroup(n)
 		}
 	}
 	return nil

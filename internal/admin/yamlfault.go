@@ -94,7 +94,7 @@ func (d *durations) Visit(n ast.Node) ast.Visitor {
 		return d
 	}
 	switch pair.Key.GetToken().Value {
-	case "window", "idle", "absolute":
+	case "window", "delay_max", "idle", "absolute", "lock_after", "max_age", "remember_device":
 		token := pair.Value.GetToken()
 		if new(policy.Duration).UnmarshalText([]byte(token.Value)) != nil {
 			d.line = token.Position.Line

@@ -11,7 +11,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -226,9 +225,7 @@ func (s *Service) Session(ctx context.Context, secret string) (user.Session, *st
 	}
 	rules := p.For(person.Groups)
 	bound(&session, rules)
-	two := session.ACR().Meets(user.ACR2FA) || rules.Factors.RememberDevice > 0 && slices.Contains(session.Proved, user.MethodDevice)
-	weak := rules.Factors.Required && !two || !session.ACR().Meets(rules.Factors.Minimum) // policy was tightened meanwhile
-	if !session.Live(s.db.Now()) || person.Disabled() || weak {
+	if !session.Live(s.db.Now()) || person.Disabled() || flow.Weak(rules.Factors, session.Proved) {
 		return user.Session{}, nil, nil
 	}
 	return session, person, nil

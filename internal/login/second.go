@@ -18,61 +18,29 @@ import (
 // scope names the challenge of a sign-in.
 func scope(flow string) string { return "flow:" + flow }
 
-// means says what a person may prove with and what policy demands of them. A factor that is stopped, or of a kind that policy
-// allows no more, still keeps anybody from setting up another with the password alone.
+// means says what a person may prove with and what policy demands of them.
 func (s *Service) means(ctx context.Context, p *store.Person) (flow.Means, error) {
 	rules, err := s.rules(ctx, p)
 	if err != nil {
 		return flow.Means{}, err
 	}
-	var factors []store.Factor
+	var held []flow.Held
 	codes := 0
 	err = s.db.View(ctx, func(t *store.Tx) error {
-		var err error
-		if factors, err = t.FactorsOf(p.ID); err != nil {
+		factors, err := t.FactorsOf(p.ID)
+		if err != nil {
 			return err
+		}
+		held = nil
+		for _, f := range factors {
+			if s.counts(f) {
+				held = append(held, flow.Held{Kind: f.Kind, Stopped: !f.StoppedAt.IsZero()})
+			}
 		}
 		codes, err = t.RecoveryCodesLeft(p.ID)
 		return err
 	})
-	m := flow.Means{Must: rules.Factors.Required, Minimum: rules.Factors.Minimum}
-	active, key := map[user.FactorKind]bool{}, false
-	for _, f := range factors {
-		if !s.counts(f) {
-			continue
-		}
-		m.Has = true
-		if f.StoppedAt.IsZero() {
-			active[f.Kind] = true
-			key = key || f.Kind == user.FactorPasskey
-		}
-	}
-	order := []struct {
-		kind user.FactorKind
-		step flow.Step
-	}{{user.FactorPasskey, flow.Passkey}, {user.FactorTOTP, flow.TOTP}, {user.FactorSMS, flow.SMS}}
-	for _, w := range order {
-		if active[w.kind] && rules.Factors.May(w.kind) && (w.kind != user.FactorSMS || !key || rules.Factors.SMSWithPasskey) {
-			m.Ways = append(m.Ways, w.step)
-		}
-	}
-	if m.Renew = len(m.Ways) == 0; m.Renew {
-		for _, w := range order {
-			if active[w.kind] {
-				m.Ways = append(m.Ways, w.step)
-			}
-		}
-	}
-	if m.Has && codes > 0 {
-		m.Ways = append(m.Ways, flow.Recovery)
-	}
-	if rules.Factors.May(user.FactorTOTP) {
-		m.Enrols = append(m.Enrols, flow.Enrol)
-	}
-	if rules.Factors.May(user.FactorPasskey) && s.Passkeys != nil {
-		m.Enrols = append(m.Enrols, flow.EnrolPasskey)
-	}
-	return m, err
+	return flow.MeansOf(rules.Factors, held, codes, s.Passkeys != nil), err
 }
 
 // counts reports whether a factor is one: a number from a list, in a service without text messages, that nobody ever proved by is none.

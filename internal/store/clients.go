@@ -122,19 +122,8 @@ func (t *Tx) PutPolicy(p policy.Policy) error {
 
 // Policy reads the policy past the cache; the default if none was set.
 func (t *Tx) Policy() (policy.Policy, error) {
-	var body string
-	err := t.row([]any{&body}, "select body from policies where name = 'policy'")
-	if err == ErrNotFound {
-		return policy.Default(), nil
-	}
-	if err != nil {
-		return policy.Policy{}, err
-	}
-	p := policy.Default()
-	if err := json.Unmarshal([]byte(body), &p); err != nil {
-		return p, fmt.Errorf("store: the policy is damaged: %w", err)
-	}
-	return p, nil
+	p, _, err := t.PolicyRow()
+	return p, err
 }
 
 // bump tells every instance that clients or policies changed.

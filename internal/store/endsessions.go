@@ -1,0 +1,35 @@
+package store
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/user"
+)
+
+// EndEverything is EndSessionsOf for every session of a person, and gives how many sessions and live grants it ended. Grants are on record by
+// application, because some belong to no session, or outlived theirs.
+func (t *Tx) EndEverything(id user.ID, why audit.Reason) (sessions, grants int, err error) {
+	clients := map[string]int{}
+	err = t.rows(func(s scanner) error {
+		var client string
+		err := s.Scan(&client)
+		clients[client]++
+		grants++
+		return err
+	}, "update grants set revoked_at = $2 where user_id = $1 and revoked_at = 0 and expires_at > $2 returning client_id", string(id), micros(t.now))
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, client := range slices.Sorted(maps.Keys(clients)) {
+		if err := t.Record(audit.Event{Kind: audit.TokenRevoked, Reason: why, Subject: string(id), Client: client,
+			Detail: map[string]string{"grants": strconv.Itoa(clients[client])}}); err != nil {
+			return 0, 0, err
+		}
+	}
+	before := t.recorded
+	err = t.EndSessionsOf(id, "", why) // what is left of grants, too
+	return t.recorded - before, grants, err
+}
