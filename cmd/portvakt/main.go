@@ -21,6 +21,7 @@ type commands struct {
 	Client  clientCmd  `cmd:"" help:"Applications."`
 	Keys    keysCmd    `cmd:"" help:"Signing keys."`
 	Audit   auditCmd   `cmd:"" help:"The audit trail."`
+	Blocked blockedCmd `cmd:"" name:"blocklist" help:"Passwords that others know."`
 	Version versionCmd `cmd:"" help:"Version, commit and Go version."`
 }
 

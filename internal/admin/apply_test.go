@@ -132,7 +132,7 @@ func TestApplyKeeps(t *testing.T) {
 func TestReadFileFaults(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{"users:\n- username: a\n  pasword: x\n", `the apply file, line 3: there is no key "pasword"; see docs/contract.md §5`},
-		{"policies:\n  password: {history: 5}\n", `the apply file, line 2: the key "history" is not available in this version; remove it`},
+		{"policies:\n  retention: {audit: 730d}\n", `the apply file, line 2: the key "retention" is not available in this version; remove it`},
 		{"groups: a\n", "the apply file, line 1: this is not a list; write [a, b]"},
 		{"users: [a]\n", "the apply file, line 1: here stand no keys and values; write key: value"},
 		{"policies: {factors: {required: perhaps}}\n", "the apply file, line 1: this is not true or false"},
