@@ -35,7 +35,7 @@ const (
 )
 
 // ErrFile is what errors.Is finds when a file is not a list, is another version's, or is damaged.
-var ErrFile = errors.New("breach: not a usable blocklist")
+var ErrFile = errors.New("not a usable blocklist")
 
 // List is an open list. It is safe for concurrent use.
 type List struct {

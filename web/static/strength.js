@@ -52,7 +52,7 @@ function judge(field, say) {
   const password = field.value.normalize("NFC");
   const length = [...password].length;
   const missing = field.dataset.min - length;
-  if (missing > 0) return [60 * length / field.dataset.min, missing === 1 ? say.one : say.missing.replace("{n}", missing)];
+  if (missing > 0) return [60 * length / field.dataset.min, missing === 1 ? say.last : say.missing.replace("{n}", missing)];
   if (left(fold(password), words(field)) < least) return [60, say.context];
   if (plain([...fold(password)])) return [60, say.pattern];
   if (kinds(password) < field.dataset.classes) return [80, say.kinds];
