@@ -80,16 +80,19 @@ func TestMany(t *testing.T) {
 	if c.reads != 2*len(some) || c.bytes > 4<<10*len(some) {
 		t.Errorf("%d look-ups made %d reads of %d bytes", len(some), c.reads, c.bytes)
 	}
-	r, start, strangers := rand.New(rand.NewPCG(3, 4)), time.Now(), 200_000
-	for range strangers {
-		if yes, err := list.has(random(r)); yes || err != nil { // by chance once in 70,000 runs of this test
-			t.Fatal(yes, err)
+	r, best := rand.New(rand.NewPCG(3, 4)), time.Hour
+	for range 20 { // the best of 20: the machine may be busy with other things
+		const strangers = 5000
+		start := time.Now()
+		for range strangers {
+			if yes, err := list.has(random(r)); yes || err != nil { // by chance once in 140,000 runs of this test
+				t.Fatal(yes, err)
+			}
 		}
+		best = min(best, time.Since(start)/strangers)
 	}
-	if took := time.Since(start) / time.Duration(strangers); took > 100*time.Microsecond {
-		t.Errorf("a look-up takes %v", took)
-	} else {
-		t.Logf("a look-up takes %v", took)
+	if t.Logf("a look-up takes %v", best); best > 100*time.Microsecond {
+		t.Errorf("a look-up takes %v", best)
 	}
 }
 
@@ -143,17 +146,14 @@ func TestCrowd(t *testing.T) {
 	}
 }
 
-// small is a file with the hashes of words.
+// small is a file with three hashes and a short index.
 func small(t *testing.T) []byte {
 	t.Helper()
-	source, to := filepath.Join(t.TempDir(), "in"), filepath.Join(t.TempDir(), "out")
-	if err := os.WriteFile(source, []byte(strings.Join(lines("alpha", "beta", "gamma"), "\n")), 0o600); err != nil {
+	path := filepath.Join(t.TempDir(), "list")
+	if err := write(path, builtIn, func(w *writer) error { return addAll(w, [][sha1.Size]byte{{1}, {2}, {3}}) }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Import(t.Context(), source, to, 1); err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(to)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,18 +172,16 @@ func TestDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := range len(whole) {
-		if n < 200 || n > len(whole)-200 || n%4096 == 0 {
-			if err := open(whole[:n]); !errors.Is(err, ErrFile) {
-				t.Errorf("cut off after %d of %d bytes: %v", n, len(whole), err)
-			}
+		if err := open(whole[:n]); !errors.Is(err, ErrFile) {
+			t.Errorf("cut off after %d of %d bytes: %v", n, len(whole), err)
 		}
 	}
 	if err := open(append(bytes.Clone(whole), 0)); !errors.Is(err, ErrFile) {
 		t.Errorf("with a byte more: %v", err)
 	}
-	entries := header + 3*imported.width
+	entries := header + 3*builtIn.width
 	for at := range len(whole) {
-		if at >= header && at < entries || at > 400 && at%997 != 0 {
+		if at >= header && at < entries {
 			continue
 		}
 		changed := bytes.Clone(whole)

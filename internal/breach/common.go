@@ -12,5 +12,5 @@ import (
 //go:embed common.bin
 var common []byte
 
-// Common gives the list that is built in: 40,000 passwords, in lower case.
+// Common gives the list that is built in: 38,000 passwords, in lower case.
 func Common() (*List, error) { return New(bytes.NewReader(common), int64(len(common))) }

@@ -19,10 +19,14 @@ var update = flag.Bool("update", false, "write common.bin anew")
 // builtIn has 40 bits of each hash, to be small.
 var builtIn = shape{skip: 1, width: 4}
 
-// commonest gives the words of the library that a policy could allow by their length.
+// commonest gives the words of the library that a policy could allow by their length: every password, and of each list of words and names
+// the 24,000 that stand first. What comes after them in the encyclopedia's list is rare, and not worth its bytes.
 func commonest() []string {
 	var out []string
-	for _, words := range frequency.FrequencyLists {
+	for list, words := range frequency.FrequencyLists {
+		if list != "passwords" {
+			words = words[:min(len(words), 24_000)]
+		}
 		for _, w := range words {
 			if utf8.RuneCountInString(w) >= 8 {
 				out = append(out, strings.ToLower(w))

@@ -3,6 +3,7 @@ package passwords
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/user"
+	"github.com/portvakt/portvakt/web"
 )
 
 var anna = user.User{Username: "anna.svensson82", Name: "Anna-Karin Ångström Öst", Email: "annak@mail.exempel-bolaget.se", Groups: []string{"staff"}}
@@ -253,6 +255,18 @@ func TestCost(t *testing.T) {
 	}
 	if took := best(nil, strings.Repeat("a", 1024), strings.Repeat("a", 1023)+"z", strings.Repeat("abc", 340)+"q", strings.Repeat("e\u0301", 340)); took > 20*time.Millisecond {
 		t.Errorf("1,024 bytes take %v", took)
+	}
+}
+
+// TestScript: the page's script knows the same rows.
+func TestScript(t *testing.T) {
+	text, err := fs.ReadFile(web.FS, "static/strength.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := strings.NewReplacer("\" +\n  \"", "", `\"`, `"`).Replace(string(text))
+	if !strings.Contains(script, rows) || !strings.Contains(script, fmt.Sprintf("least = %d;", least)) || !strings.Contains(script, fmt.Sprintf("Math.min(%d,", shortBlock)) {
+		t.Error("web/static/strength.js judges by other rules than package passwords")
 	}
 }
 
