@@ -34,6 +34,8 @@ type settings struct {
 	MailFile string `help:"File that holds the mail address, instead of mail." placeholder:"FILE"`
 	MailFrom string `help:"The sender of mail." placeholder:"ADDRESS"`
 
+	PasswordBlocklist string `help:"File of passwords that others know, made by blocklist import. It is used beside the list that is built in." placeholder:"FILE"`
+
 	MetricsListen string `help:"Address for Prometheus metrics, at /metrics; none unless given." placeholder:"ADDRESS"`
 	LogFormat     string `help:"text or json; text on a terminal, else json." enum:"auto,text,json" default:"auto"`
 	TestClockFile string `help:"File with a signed duration such as +90s that is added to the clock, read anew each second. Refused unless the issuer's host is loopback. For tests alone." placeholder:"FILE"`

@@ -22,6 +22,7 @@ type commands struct {
 	Policy  policyCmd  `cmd:"" help:"Rules for passwords, factors and sessions: show, set, rehearse."`
 	Keys    keysCmd    `cmd:"" help:"Signing keys."`
 	Audit   auditCmd   `cmd:"" help:"The audit trail."`
+	Blocked blockedCmd `cmd:"" name:"blocklist" help:"Passwords that others know."`
 	Version versionCmd `cmd:"" help:"Version, commit and Go version."`
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/portvakt/portvakt/internal/account"
 	"github.com/portvakt/portvakt/internal/admin"
 	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/breach"
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/keyring"
 	"github.com/portvakt/portvakt/internal/lockout"
@@ -35,6 +36,7 @@ type service struct {
 	ring      *keyring.Ring
 	hasher    *factor.Hasher
 	passwords *passwords.Service
+	breached  *breach.List // nil for none
 	oidc      *oidc.Provider
 	admin     *admin.Service
 	notify    *notify.Service
@@ -75,7 +77,13 @@ func open(ctx context.Context, s *settings, w wiring) (*service, error) {
 		db.Close()
 		return nil, err
 	}
-	v.passwords = passwords.New(passwords.Options{DB: db, Hasher: v.hasher, Organisation: s.Organisation})
+	if s.PasswordBlocklist != "" {
+		if v.breached, err = breach.Open(s.PasswordBlocklist); err != nil {
+			v.close()
+			return nil, fmt.Errorf("password-blocklist: %w", err)
+		}
+	}
+	v.passwords = passwords.New(passwords.Options{DB: db, Hasher: v.hasher, Organisation: s.Organisation, Breached: v.breached})
 	v.admin = admin.New(db, v.hasher, v.passwords, v.oidc.SecretMAC)
 	return v, nil
 }
@@ -105,6 +113,9 @@ func (v *service) messengers(clock func() time.Time) error {
 // close gives back what open took.
 func (v *service) close() {
 	v.texts.Close()
+	if v.breached != nil {
+		v.breached.Close()
+	}
 	v.db.Close()
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/passwords"
+	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
 )
@@ -24,9 +25,10 @@ const (
 
 // Link is a one-time link that still works.
 type Link struct {
-	Kind      string
-	Person    user.User // zero for setup
-	MinLength int
+	Kind   string
+	Person user.User // zero for setup
+	Rules  policy.Password
+	Hint   passwords.Hint
 }
 
 func hash(token string) []byte {
@@ -46,7 +48,7 @@ func (s *Service) ReadLink(ctx context.Context, token string) (Link, error) {
 		if err != nil {
 			return err
 		}
-		out = Link{Kind: l.Kind, MinLength: all.Password.MinLength}
+		out = Link{Kind: l.Kind, Rules: all.For(nil).Password}
 		if l.Kind == LinkSetup {
 			return nil
 		}
@@ -54,12 +56,13 @@ func (s *Service) ReadLink(ctx context.Context, token string) (Link, error) {
 		if err != nil {
 			return err
 		}
-		out.Person, out.MinLength = p.User, all.For(p.Groups).Password.MinLength
+		out.Person, out.Rules = p.User, all.For(p.Groups).Password
 		return nil
 	})
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, user.ErrNotFound) {
 		err = ErrLinkGone
 	}
+	out.Hint = s.Passwords.Hint(out.Rules, out.Person)
 	return out, err
 }
 
@@ -92,13 +95,13 @@ func (s *Service) UseLink(ctx context.Context, o audit.Origin, token string, f F
 	err = s.DB.Change(ctx, o, func(t *store.Tx) error {
 		t.UseLink(hash(token))
 		if link.Kind == LinkSetup {
-			return firstAdministrator(t, f, made.PHC)
+			return firstAdministrator(t, f, made)
 		}
 		if err := t.Record(audit.Event{Kind: audit.LinkUsed, Actor: string(link.Person.ID), Subject: string(link.Person.ID),
 			Detail: map[string]string{"link": link.Kind}}); err != nil {
 			return err
 		}
-		return t.SetPassword(link.Person.ID, made.Was, made.PHC, "")
+		return t.SetPassword(link.Person.ID, made.Was, made.PHC, made.Under, "")
 	})
 	switch {
 	case errors.Is(err, store.ErrConflict):
@@ -149,15 +152,11 @@ func (s *Service) chosen(ctx context.Context, link Link, f Form) (passwords.Made
 	if link.Kind == LinkSetup {
 		u = user.User{Username: f.Username, Name: f.Name, Email: f.Email}
 	}
-	rules, err := s.Passwords.Rules(ctx, u)
-	if err != nil {
-		return passwords.Made{}, err
-	}
-	return s.Passwords.Make(ctx, rules, u, f.Password)
+	return s.Passwords.Make(ctx, link.Rules, u, f.Password)
 }
 
 // firstAdministrator adds one, once in the life of a database, however many set-up links there are.
-func firstAdministrator(t *store.Tx, f Form, phc string) error {
+func firstAdministrator(t *store.Tx, f Form, made passwords.Made) error {
 	u := user.User{ID: user.ID(rand.Text()), Username: f.Username, Name: f.Name, Email: f.Email, Roles: []string{user.RoleAdmin}}
 	if u.Name == "" {
 		u.Name = u.Username
@@ -172,9 +171,10 @@ func firstAdministrator(t *store.Tx, f Form, phc string) error {
 	if first != string(u.ID) {
 		return store.ErrConflict
 	}
-	if err := t.CreateUser(u, phc); err != nil {
+	if err := t.CreateUser(u, made.PHC); err != nil {
 		return err
 	}
+	t.PasswordMade(u.ID, made.Under)
 	for _, e := range []audit.Event{
 		{Kind: audit.LinkUsed, Detail: map[string]string{"link": LinkSetup}},
 		{Kind: audit.UserCreated, Detail: map[string]string{"roles": user.RoleAdmin}},

@@ -88,7 +88,7 @@ func TestLinkWorksOnce(t *testing.T) {
 		})
 		token := link(t, s, LinkReset, u.ID, time.Hour)
 		got, err := s.ReadLink(ctx, token)
-		if err != nil || got.Kind != LinkReset || got.Person.Username != "anna" || got.MinLength != policy.Default().Password.MinLength {
+		if err != nil || got.Kind != LinkReset || got.Person.Username != "anna" || got.Hint.MinLength != policy.Default().Password.MinLength {
 			t.Fatalf("%+v (%v)", got, err)
 		}
 		use := func(by *Service) func() error {

@@ -78,6 +78,7 @@ func (s *Service) AddUser(ctx context.Context, o audit.Origin, u user.User, pass
 		if err := t.CreateUser(u, made.PHC); err != nil {
 			return err
 		}
+		t.PasswordMade(u.ID, made.Under)
 		if err := t.Record(audit.Event{Kind: audit.UserCreated, Subject: string(u.ID)}); err != nil || u.Phone == "" {
 			return err
 		}
@@ -120,7 +121,13 @@ func (s *Service) SetPassword(ctx context.Context, o audit.Origin, username, pas
 	if err != nil {
 		return err
 	}
-	return s.change(ctx, o, username, func(t *store.Tx, p *store.Person) error { return t.SetPassword(p.ID, made.Was, made.PHC, "") })
+	err = s.change(ctx, o, username, func(t *store.Tx, p *store.Person) error {
+		return t.SetPassword(p.ID, made.Was, made.PHC, made.Under, "")
+	})
+	if errors.Is(err, store.ErrConflict) {
+		err = fmt.Errorf("user %s: the password was changed by somebody else at the same time; nothing was changed, so try again", username)
+	}
+	return err
 }
 
 // ResetFactors takes away every second factor of a person and ends their sessions: the next sign-in enrols anew.

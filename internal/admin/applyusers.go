@@ -39,6 +39,7 @@ func (s *Service) planUser(ctx context.Context, spec UserSpec, now state, groups
 			if err := t.CreateUser(u, made.PHC); err != nil {
 				return err
 			}
+			t.PasswordMade(u.ID, made.Under)
 			return t.Record(audit.Event{Kind: audit.UserCreated, Subject: string(u.ID)})
 		}})
 	} else {
@@ -51,7 +52,7 @@ func (s *Service) planUser(ctx context.Context, spec UserSpec, now state, groups
 			}})
 		}
 		if made.PHC != "" {
-			plan = append(plan, step{what + ": password set", func(t *store.Tx) error { return t.SetPassword(u.ID, made.Was, made.PHC, "") }})
+			plan = append(plan, step{what + ": password set", func(t *store.Tx) error { return t.SetPassword(u.ID, made.Was, made.PHC, made.Under, "") }})
 		}
 	}
 	if !known && u.Phone != "" || known && p.Phone != u.Phone {

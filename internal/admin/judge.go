@@ -153,7 +153,7 @@ func (j *judge) tellSessions(out *Sessions, p *standing, was, is policy.Policy) 
 		out.Kiosk.add(p.user.Username)
 	}
 	for _, s := range p.sessions {
-		before, after := under(s, was.Session), under(s, is.Session)
+		before, after := was.Session.Of(s), is.Session.Of(s)
 		was, is := j.stage(before, was.Factors), j.stage(after, is.Factors)
 		if was != gone {
 			out.Alive++

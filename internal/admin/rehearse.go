@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/policy"
@@ -138,7 +137,7 @@ func gather(t *store.Tx, j *judge) error {
 	}
 	err = t.Persons(func(p *store.Person) error {
 		if !p.Disabled() {
-			j.people[p.ID] = &standing{user: p.User, password: p.Password != "", changed: p.PasswordChanged, made: madeUnder(p), codes: codes[p.ID]}
+			j.people[p.ID] = &standing{user: p.User, password: p.Password != "", changed: p.PasswordChanged, made: p.PasswordMade, codes: codes[p.ID]}
 		}
 		return nil
 	})
@@ -171,16 +170,13 @@ func gather(t *store.Tx, j *judge) error {
 	})
 }
 
-// madeUnder is what is known of the rules that a person's password was made under, such as "min_length=12 min_classes=0 blocklist=1".
-func madeUnder(*store.Person) string { return "" }
-
 // floor is what a password is known to have.
 type floor struct {
 	length, classes int
 	blocklist       bool
 }
 
-// readFloor reads what madeUnder gives; what it does not say, nobody knows.
+// readFloor reads store.Person.PasswordMade; what it does not say, nobody knows.
 func readFloor(made string) floor {
 	var f floor
 	for word := range strings.FieldsSeq(made) {
@@ -209,13 +205,4 @@ func (w *Whom) add(name string) {
 func (w *Whom) sorted() {
 	slices.Sort(w.People)
 	w.People = append([]string{}, slices.Compact(w.People)...)
-}
-
-// under is a session as policy has it: rules say when it is over or locked. Its absolute end it keeps from its sign-in.
-func under(s user.Session, rules policy.Session) user.Session {
-	s.IdleUntil = s.SeenAt.Add(time.Duration(rules.Idle))
-	if rules.LockAfter > 0 {
-		s.LockFrom = s.SeenAt.Add(time.Duration(rules.LockAfter))
-	}
-	return s
 }

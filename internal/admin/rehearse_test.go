@@ -97,17 +97,17 @@ policies: {factors: {required: false, remember_device: 30d}}`)
 			return tx.CreateSession(user.Session{ID: user.SessionID(sid), User: id[name], Proved: proved, AuthTime: tx.Now(), ExpiresAt: tx.Now().Add(12 * time.Hour)}, []byte(sid))
 		})
 	}
-	at("bo", func(tx *store.Tx) error { return tx.SetPassword(id["bo"], "", "$x", "") })
+	at("bo", func(tx *store.Tx) error { return tx.SetPassword(id["bo"], "", "$x", "", "") })
 	at("eve", func(tx *store.Tx) error {
 		tx.SetDisabled(id["eve"], true)
-		return tx.SetPassword(id["eve"], "", "$x", "")
+		return tx.SetPassword(id["eve"], "", "$x", "", "")
 	})
 	clock.Add(160 * 24 * time.Hour)
 	at("anna", func(tx *store.Tx) error {
-		return errors.Join(tx.SetPassword(id["anna"], "", "$x", ""), tx.AddFactor(store.Factor{User: id["anna"], Kind: user.FactorTOTP, Secret: "x"}))
+		return errors.Join(tx.SetPassword(id["anna"], "", "$x", "", ""), tx.AddFactor(store.Factor{User: id["anna"], Kind: user.FactorTOTP, Secret: "x"}))
 	})
 	at("carl", func(tx *store.Tx) error {
-		return errors.Join(tx.SetPassword(id["carl"], "", "$x", ""), tx.AddFactor(store.Factor{User: id["carl"], Kind: user.FactorSMS, Secret: "+46701740605"}))
+		return errors.Join(tx.SetPassword(id["carl"], "", "$x", "", ""), tx.AddFactor(store.Factor{User: id["carl"], Kind: user.FactorSMS, Secret: "+46701740605"}))
 	})
 	at("dora", func(tx *store.Tx) error {
 		return tx.AddFactor(store.Factor{User: id["dora"], Kind: user.FactorPasskey, Secret: "{}", Handle: []byte("h")})

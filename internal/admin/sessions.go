@@ -54,7 +54,7 @@ func alive(t *store.Tx, p *store.Person) ([]user.Session, error) {
 	}
 	var out []user.Session
 	for _, s := range all {
-		if s = under(s, rules.For(p.Groups).Session); s.Live(t.Now()) {
+		if s = rules.For(p.Groups).Session.Of(s); s.Live(t.Now()) {
 			out = append(out, s)
 		}
 	}

@@ -85,8 +85,19 @@ func refusal(err error, rules policy.Password) error {
 	case errors.Is(err, factor.ErrTooLong):
 		return fmt.Errorf("the password has more than %d characters; choose a shorter one", rules.MaxLength)
 	}
-	if errors.Is(err, factor.ErrNotText) {
-		return errors.New("the password is not text; it must be UTF-8 without NUL")
+	for _, r := range []struct {
+		because error
+		todo    string
+	}{
+		{factor.ErrNotText, "the password is not text; it must be UTF-8 without NUL"},
+		{passwords.ErrClasses, fmt.Sprintf("the password has fewer than %d of lower case, upper case, digits and other characters; add what is missing", rules.MinClasses)},
+		{passwords.ErrContext, "the password is little more than names of the person or the organisation; choose other words"},
+		{passwords.ErrListed, "the password is on a list of known passwords, or a plain pattern; choose another"},
+		{passwords.ErrUsed, "the password was used before; choose a new one"},
+	} {
+		if errors.Is(err, r.because) {
+			return errors.New(r.todo)
+		}
 	}
 	return err
 }

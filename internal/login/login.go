@@ -128,7 +128,7 @@ type View struct {
 	Masked    string           // the number that it went to
 	Options   []byte           // JSON for navigator.credentials at the steps Password, Passkey and EnrolPasskey
 	Remember  time.Duration    // how long this browser may be remembered; 0: not at all
-	Rules     policy.Password  // at the step NewPassword
+	Hint      passwords.Hint   // at the step NewPassword
 }
 
 // Show gives the present step. ErrGone: there is none, or its time is over. ErrWrongBrowser: it is another browser's.
@@ -156,7 +156,7 @@ func (s *Service) view(ctx context.Context, in store.SignIn) (View, error) {
 	}
 	switch in.Flow.Step {
 	case flow.NewPassword:
-		v.Rules = rules.Password
+		v.Hint = s.Passwords.Hint(rules.Password, in.Person.User, in.Flow.App)
 	case flow.SMS:
 		err = s.showText(ctx, &v)
 	case flow.Password, flow.Passkey, flow.EnrolPasskey:
@@ -224,19 +224,11 @@ func (s *Service) Session(ctx context.Context, secret string) (user.Session, *st
 		return session, nil, err
 	}
 	rules := p.For(person.Groups)
-	bound(&session, rules)
+	session = rules.Session.Of(session)
 	if !session.Live(s.db.Now()) || person.Disabled() || flow.Weak(rules.Factors, session.Proved) {
 		return user.Session{}, nil, nil
 	}
 	return session, person, nil
-}
-
-// bound sets what policy says of a session.
-func bound(s *user.Session, rules policy.Policy) {
-	s.IdleUntil, s.Kiosk = s.SeenAt.Add(time.Duration(rules.Session.Idle)), rules.Session.Kiosk
-	if rules.Session.LockAfter > 0 {
-		s.LockFrom = s.SeenAt.Add(time.Duration(rules.Session.LockAfter))
-	}
 }
 
 // Lock makes a session ask for a proof before it goes on.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/flow"
 	"github.com/portvakt/portvakt/internal/lockout"
+	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
@@ -52,7 +54,8 @@ func (s *Service) checkPassword(ctx context.Context, o audit.Origin, in store.Si
 		}
 		c.verdict.Stamp = stamp(c.phc)
 		_, unfit := s.Passwords.Fits(c.rules.Password, p.User, password, in.Flow.App)
-		c.verdict.Change = unfit != nil || s.Passwords.Outlived(c.rules.Password, p.PasswordChanged, s.db.Now())
+		refused := (*passwords.Refused)(nil)
+		c.verdict.Change = errors.As(unfit, &refused) || s.Passwords.Outlived(c.rules.Password, p.PasswordChanged, s.db.Now())
 		if c.rules.Factors.RememberDevice > 0 {
 			c.device = a.Device
 		}
@@ -105,7 +108,7 @@ func (s *Service) renew(ctx context.Context, o audit.Origin, in store.SignIn, a 
 
 // renewed stores it. Every other session ends, which may be somebody's who knew the old one.
 func (s *Service) renewed(t *store.Tx, in store.SignIn, c checked, session user.SessionID) error {
-	if err := t.SetPassword(in.Person.ID, c.phc, c.made.PHC, session); err != nil {
+	if err := t.SetPassword(in.Person.ID, c.phc, c.made.PHC, c.made.Under, session); err != nil {
 		return err
 	}
 	return s.mail(t, in.Person, "mail.password_changed")

@@ -325,7 +325,7 @@ func (s *Service) open(t *store.Tx, a Answer, c checked, next *store.Flow, out *
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	bound(&old, c.rules)
+	old = c.rules.Session.Of(old)
 	if next.From != "" && (err != nil || old.ID != next.From || !old.Live(t.Now())) {
 		return ErrGone // what the sign-in began with is over
 	}

@@ -119,6 +119,16 @@ func (s *Session) tighten(r SessionRule) {
 	s.Kiosk = s.Kiosk || r.Kiosk
 }
 
+// Of gives a person's session as these rules, which are For its person, have it: when it locks and when it is over. Its absolute end it keeps
+// from its sign-in.
+func (s Session) Of(one user.Session) user.Session {
+	one.IdleUntil, one.LockFrom, one.Kiosk = one.SeenAt.Add(time.Duration(s.Idle)), time.Time{}, s.Kiosk
+	if s.LockAfter > 0 {
+		one.LockFrom = one.SeenAt.Add(time.Duration(s.LockAfter))
+	}
+	return one
+}
+
 func (s Session) validate(f *faults) {
 	f.span("session.absolute", s.Absolute, 30*day)
 	f.span("session.idle", s.Idle, s.Absolute)

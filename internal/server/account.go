@@ -10,6 +10,7 @@ import (
 	"github.com/portvakt/portvakt/internal/flow"
 	"github.com/portvakt/portvakt/internal/login"
 	"github.com/portvakt/portvakt/internal/oidc"
+	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/user"
 )
@@ -135,7 +136,7 @@ func (s *Server) useLink(w http.ResponseWriter, r *http.Request) {
 		err = s.Account.UseLink(r.Context(), s.origin(w, r), token, account.Form{Username: r.PostForm.Get("username"),
 			Name: r.PostForm.Get("name"), Email: r.PostForm.Get("email"), Password: r.PostForm.Get("password"), Repeat: r.PostForm.Get("repeat")})
 	}
-	alert, args := alertForPassword(err, policy.Password{MinLength: link.MinLength, MaxLength: 256})
+	alert, args := alertForPassword(err)
 	switch {
 	case err == nil:
 		name := link.Person.Username
@@ -150,7 +151,12 @@ func (s *Server) useLink(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func alertForPassword(err error, rules policy.Password) (string, []any) {
+// alertForPassword names what is wrong with a new password or what stands beside it; "" for any other error.
+func alertForPassword(err error) (string, []any) {
+	var rules policy.Password
+	if refused := (*passwords.Refused)(nil); errors.As(err, &refused) {
+		rules = refused.Rules
+	}
 	for _, a := range []struct {
 		err  error
 		name string
@@ -163,6 +169,10 @@ func alertForPassword(err error, rules policy.Password) (string, []any) {
 		{factor.ErrTooShort, "alert.short", []any{"min", rules.MinLength}},
 		{factor.ErrTooLong, "alert.long", []any{"max", rules.MaxLength}},
 		{factor.ErrNotText, "alert.not_text", nil},
+		{passwords.ErrClasses, "alert.classes", []any{"n", rules.MinClasses}},
+		{passwords.ErrContext, "alert.context", nil},
+		{passwords.ErrListed, "alert.listed", nil},
+		{passwords.ErrUsed, "alert.used", nil},
 		{user.ErrUsername, "alert.username_bad", nil},
 		{user.ErrEmail, "alert.email_bad", nil},
 		{user.ErrName, "alert.name_bad", nil},
@@ -176,7 +186,7 @@ func alertForPassword(err error, rules policy.Password) (string, []any) {
 
 func (s *Server) passwordPage(w http.ResponseWriter, r *http.Request, link account.Link, alert string, args []any) {
 	page := passwordPage{page: s.page(w, r, link.Person.Locale), Action: r.URL.Path, Kind: link.Kind, Username: link.Person.Username,
-		Alert: alert, AlertArgs: args, MinLength: link.MinLength}
+		Alert: alert, AlertArgs: args, Hint: link.Hint}
 	page.OtherURL = otherLanguage(r.URL, page.OtherLang())
 	if link.Kind == account.LinkSetup && r.PostForm != nil {
 		page.Username, page.Name, page.Email = r.PostForm.Get("username"), r.PostForm.Get("name"), r.PostForm.Get("email")

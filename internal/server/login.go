@@ -51,7 +51,7 @@ func (s *Server) submitLogin(w http.ResponseWriter, r *http.Request) {
 		Current: cookie(r, s.names.session), Known: cookie(r, s.names.known), Device: cookie(r, s.names.device),
 		Lang: func(opaque string, p *store.Person) string { return s.stepPage(w, r, readErrand(opaque), p).Lang }})
 	kiosk := result.Kiosk || readErrand(result.View.Flow.Request).Kiosk
-	alert, args := alertForPassword(err, result.View.Rules)
+	alert, args := alertForPassword(err)
 	switch {
 	case alert != "":
 		s.step(w, r, result, alert, args...)
@@ -150,7 +150,7 @@ func (s *Server) step(w http.ResponseWriter, r *http.Request, result login.Resul
 	}
 	switch v.Flow.Step {
 	case flow.NewPassword:
-		s.pages.render(w, http.StatusOK, "renew", renewPage{page: page, second: base, Username: v.Account, MinLength: v.Rules.MinLength})
+		s.pages.render(w, http.StatusOK, "renew", renewPage{page: page, second: base, Username: v.Account, Hint: v.Hint})
 	case flow.Password:
 		if v.Flow.Unlock {
 			s.pages.render(w, http.StatusOK, "unlock", unlockPage{page: page, second: base, Username: v.Account})

@@ -350,7 +350,7 @@ func TestHome(t *testing.T) {
 // TestScripts: what a script may not do. The policy of csp would stop the first two.
 func TestScripts(t *testing.T) {
 	names, err := fs.Glob(web.FS, "static/*.js")
-	if err != nil || len(names) != 3 {
+	if err != nil || len(names) != 4 {
 		t.Fatal(names, err)
 	}
 	for _, name := range names {

@@ -1,6 +1,10 @@
 package server
 
-import "html/template"
+import (
+	"html/template"
+
+	"github.com/portvakt/portvakt/internal/passwords"
+)
 
 // second is what every page that asks for a second factor has.
 type second struct {
@@ -41,17 +45,13 @@ type browserPage struct {
 type renewPage struct {
 	page
 	second
-	Username  string
-	MinLength int
+	Username string
+	Hint     passwords.Hint
 }
 
-// Attr is what a field says of itself: see attrs.
-func (d renewPage) Attr(field string) template.HTMLAttr {
-	hint := ""
-	if field == "password" {
-		hint = "password-hint"
-	}
-	return attrs(d.Alert, field, "", hint, field == "password")
+// New is what the fields of a new password need.
+func (d renewPage) New() newPassword {
+	return newPassword{page: d.page, Hint: d.Hint, Alert: d.Alert, Focus: true}
 }
 
 // smsPage, "sms", asks for the code of a text message. The field is named code. Two more buttons of forms of their own, named

@@ -68,7 +68,7 @@ func blames(alert, field, value string) bool {
 		return field == "recovery"
 	case "alert.number", "alert.number_country":
 		return field == "phone"
-	case "alert.short", "alert.long", "alert.not_text", "alert.password":
+	case "alert.short", "alert.long", "alert.not_text", "alert.classes", "alert.context", "alert.listed", "alert.used", "alert.password":
 		return field == "password"
 	case "alert.mismatch":
 		return field == "repeat"

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/net/html"
+
+	"github.com/portvakt/portvakt/internal/passwords"
 )
 
 // shown is a page to test with.
@@ -27,8 +29,9 @@ func everyPage(p *pages, lang string) []shown {
 	code := codePage{page: b, second: second{Action: "/login/x", Version: 3, App: "Intranet", CancelURL: "/login/x/cancel"}}
 	enrol := enrolPage{page: b, Action: "/login/x", App: "Intranet", QRSize: 21, QRPath: "M0 0h1v1h-1z", Key: "JBSWY3DPEHPK3PXP",
 		URI: "otpauth://totp/Portvakt:anna?secret=JBSWY3DPEHPK3PXP&issuer=Portvakt", CancelURL: "/login/x/cancel"}
-	setup := passwordPage{page: b, Action: "/link/x", Kind: "setup", MinLength: 12}
-	invitation := passwordPage{page: b, Action: "/link/x", Kind: "invitation", Username: "anna", Name: "Anna Åkesson", MinLength: 12}
+	setup := passwordPage{page: b, Action: "/link/x", Kind: "setup", Hint: passwords.Hint{MinLength: 12}}
+	invitation := passwordPage{page: b, Action: "/link/x", Kind: "invitation", Username: "anna", Name: "Anna Åkesson",
+		Hint: passwords.Hint{MinLength: 12, MinClasses: 3, Words: []string{"anna", "åkesson", `a "b" <c>`}}}
 	own, ownCode, again, ownAgain, ownEnrol := signin, code, signin, signin, enrol
 	own.App, ownCode.App, ownEnrol.App, ownAgain.App = "", "", "", ""
 	again.Again, ownAgain.Again, again.Username = true, true, "anna"
@@ -40,8 +43,8 @@ func everyPage(p *pages, lang string) []shown {
 		{"unlock", unlockPage{page: b, second: second{Action: "/login/x", Version: 3, Locked: true, Ways: []string{"totp"}}, Username: "anna"}},
 		{"unlock", unlockPage{page: b, second: second{Action: "/login/x", Version: 3, Locked: true, Alert: "alert.password"}, Username: "anna"}},
 		{"code", codePage{page: b, second: second{Action: "/login/x", Version: 3, Locked: true, Ways: []string{"password"}}}},
-		{"renew", renewPage{page: b, second: second{Action: "/login/x", Version: 3}, Username: "anna", MinLength: 12}},
-		{"renew", renewPage{page: b, second: second{Action: "/login/x", Version: 3, Alert: "alert.short", AlertArgs: []any{"min", 12}}, Username: "anna", MinLength: 12}},
+		{"renew", renewPage{page: b, second: second{Action: "/login/x", Version: 3}, Username: "anna", Hint: passwords.Hint{MinLength: 12}}},
+		{"renew", renewPage{page: b, second: second{Action: "/login/x", Version: 3, Alert: "alert.short", AlertArgs: []any{"min", 12}}, Username: "anna", Hint: passwords.Hint{MinLength: 12}}},
 		{"browser", browserPage{page: b, Action: "/link/x", Username: "anna"}},
 		{"signout", signoutPage{page: b, App: "Intranet", Action: "/logout", Hidden: map[string]string{"a": "1", "b": "2"}, CancelURL: "/account"}},
 		{"signout", signoutPage{page: b, Action: "/logout"}},
@@ -50,7 +53,7 @@ func everyPage(p *pages, lang string) []shown {
 		{"formpost", formpostPage{page: b, Action: "https://app.example/cb", Params: []param{{"code", "a b&c"}, {"state", "<s>"}}}},
 	}
 	for _, key := range alertKeys() {
-		args := []any{"minutes", 3, "min", 12, "max", 256}
+		args := []any{"minutes", 3, "min", 12, "max", 256, "n", 3}
 		s, c, e, w := signin, code, enrol, setup
 		s.Alert, c.Alert, e.Alert, w.Alert = key, key, key, key
 		s.AlertArgs, c.AlertArgs, e.AlertArgs, w.AlertArgs = args, args, args, args
@@ -66,7 +69,7 @@ func everyPage(p *pages, lang string) []shown {
 
 // alertKeys and problemNames are what the rest of the server may name.
 func alertKeys() []string {
-	names := strings.Fields("credentials password code code_used delayed version short long mismatch username_taken username_bad name_bad missing email_bad not_text " +
+	names := strings.Fields("credentials password code code_used delayed version short long mismatch username_taken username_bad name_bad missing email_bad not_text classes context listed used " +
 		"number number_country sms_failed sms_full sms_kept sms_off passkey passkey_known recovery fresh last_factor choose")
 	for i, n := range names {
 		names[i] = "alert." + n

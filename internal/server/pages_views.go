@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"strings"
 
+	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/words"
 )
 
@@ -172,30 +173,37 @@ type passwordPage struct {
 	Email     string
 	Alert     string
 	AlertArgs []any
-	MinLength int
+	Hint      passwords.Hint
 }
 
 // Heading is the key of the page's title; a Kind that does not exist has none, which is an error when shown.
 func (d passwordPage) Heading() string { return "password." + d.Kind }
 
-// Attr is what a field says of itself: see attrs. The focus goes to the first field that has something to mend.
+// Attr is what a field says of itself: see attrs.
 func (d passwordPage) Attr(field string) template.HTMLAttr {
-	value := func(f string) string {
-		return map[string]string{"username": d.Username, "name": d.Name, "email": d.Email}[f]
-	}
-	focus := "password"
+	return attrs(d.Alert, field, d.value(field), "", field == d.focus())
+}
+
+// New is the part of the page that every page with a new password has.
+func (d passwordPage) New() newPassword {
+	return newPassword{page: d.page, Hint: d.Hint, Alert: d.Alert, Focus: d.focus() == "password"}
+}
+
+// focus is the first field that has something to mend.
+func (d passwordPage) focus() string {
+	out := "password"
 	if d.Kind == "setup" {
 		for _, f := range []string{"email", "name", "username"} {
-			if value(f) == "" || blames(d.Alert, f, value(f)) {
-				focus = f
+			if d.value(f) == "" || blames(d.Alert, f, d.value(f)) {
+				out = f
 			}
 		}
 	}
-	hint := ""
-	if field == "password" {
-		hint = "password-hint"
-	}
-	return attrs(d.Alert, field, value(field), hint, field == focus)
+	return out
+}
+
+func (d passwordPage) value(field string) string {
+	return map[string]string{"username": d.Username, "name": d.Name, "email": d.Email}[field]
 }
 
 // formpostPage, "formpost", carries an answer to the application (OAuth 2.0 Form Post Response Mode). Its FormAction must allow Action.

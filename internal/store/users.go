@@ -4,7 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/user"
 )
 
@@ -13,6 +12,7 @@ type Person struct {
 	user.User              // Phone is empty until OpenPhone
 	Password        string // PHC string
 	PasswordChanged time.Time
+	PasswordMade    string            // under what rules, see passwords.Made; empty where nobody knows
 	TOTP            string            // otpauth URI, opened; in brief reads empty
 	TOTPStep        int64             // the last step that was used
 	Factors         []user.FactorKind // what Persons and Kinds know; stopped ones are not among them
@@ -40,7 +40,7 @@ const (
 	briefColumns = `coalesce(u.username, ''), coalesce(u.name, ''), coalesce(u.email, ''), u.phone, coalesce(u.locale, ''),
   coalesce(u.groups, ''), u.sealing_key, coalesce(u.disabled_at, 0)`
 	personColumns = `coalesce(u.id, ''), ` + briefColumns + `, coalesce(u.roles, ''), coalesce(u.password, ''), coalesce(u.password_changed_at, 0),
-  coalesce(u.created_at, 0), f.secret, coalesce(f.counter, 0)`
+  coalesce(u.password_made, ''), coalesce(u.created_at, 0), f.secret, coalesce(f.counter, 0)`
 	personTables = `users u ` + totpJoin
 	totpJoin     = `left join factors f on f.user_id = u.id and f.kind = 'totp' and f.stopped_at = 0`
 	byLogin      = `(select id from users where username_key = $1 or (email_key = $1 and email_key <> '') order by case when username_key = $1 then 0 else 1 end limit 1)`
@@ -48,9 +48,9 @@ const (
 
 // personScan receives the columns of a person.
 type personScan struct {
-	id, username, name, email, locale, groups, roles, password string
-	changed, created, disabled, step                           int64
-	phone, key, secret                                         []byte
+	id, username, name, email, locale, groups, roles, password, made string
+	changed, created, disabled, step                                 int64
+	phone, key, secret                                               []byte
 }
 
 func (p *personScan) brief() []any {
@@ -58,7 +58,7 @@ func (p *personScan) brief() []any {
 }
 
 func (p *personScan) dest() []any {
-	return append(p.brief(), &p.roles, &p.password, &p.changed, &p.created, &p.secret, &p.step)
+	return append(p.brief(), &p.roles, &p.password, &p.changed, &p.made, &p.created, &p.secret, &p.step)
 }
 
 // person gives what was scanned, or nil if there was nobody.
@@ -67,7 +67,7 @@ func (p *personScan) person(t *Tx) (*Person, error) {
 		return nil, nil
 	}
 	out := &Person{User: user.User{ID: user.ID(p.id), Username: p.username, Name: p.name, Email: p.email, Locale: p.locale,
-		CreatedAt: instant(p.created), DisabledAt: instant(p.disabled)}, Password: p.password, PasswordChanged: instant(p.changed),
+		CreatedAt: instant(p.created), DisabledAt: instant(p.disabled)}, Password: p.password, PasswordChanged: instant(p.changed), PasswordMade: p.made,
 		TOTPStep: p.step, key: p.key, phone: p.phone, sealer: t.db.sealer}
 	t.db.keys.put(out.ID, p.key)
 	out.Groups, out.Roles = strings.Fields(p.groups), strings.Fields(p.roles)
@@ -163,7 +163,7 @@ func (t *Tx) CreateUser(u user.User, password string) error {
 		changed = micros(t.now)
 	}
 	t.do(`insert into users (id, username, username_key, name, email, email_key, phone, locale, groups, roles, password,
-  password_changed_at, sealing_key, created_at, disabled_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0)`,
+  password_made, password_changed_at, sealing_key, created_at, disabled_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, '', $12, $13, $14, 0)`,
 		string(u.ID), u.Username, user.Fold(u.Username), u.Name, u.Email, user.Fold(u.Email), phone, u.Locale, list(u.Groups),
 		list(u.Roles), password, changed, key, micros(t.now))
 	return nil
@@ -178,19 +178,6 @@ func (t *Tx) UpdateUser(u user.User) error {
 	t.must(`update users set name = $2, email = $3, email_key = $4, phone = $5, locale = $6, groups = $7, roles = $8 where id = $1`,
 		string(u.ID), u.Name, u.Email, user.Fold(u.Email), phone, u.Locale, list(u.Groups), list(u.Roles))
 	return nil
-}
-
-// SetPassword stores a new PHC string, records it, and ends every session of the person but keep. Where was is not empty
-// it must still be the present one, so that of two changes at once one fails (ErrConflict).
-func (t *Tx) SetPassword(id user.ID, was, phc string, keep user.SessionID) error {
-	t.must(`update users set password = $3, password_changed_at = $4 where id = $1 and ($2 = '' or password = $2)`,
-		string(id), was, phc, micros(t.now))
-	t.do("delete from links where user_id = $1 and used_at = 0", string(id)) // an older link must not undo this
-	t.ForgetDevices(id)
-	if err := t.Record(audit.Event{Kind: audit.PasswordChanged, Subject: string(id)}); err != nil {
-		return err
-	}
-	return t.EndSessionsOf(id, keep, audit.Changed)
 }
 
 // Rehash replaces a PHC string by one of stronger parameters for the same password, if nobody was faster.

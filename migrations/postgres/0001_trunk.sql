@@ -22,12 +22,20 @@ create table users (
   groups              text not null,
   roles               text not null,
   password            text not null,
+  password_made       text not null,
   password_changed_at bigint not null,
   sealing_key         bytea not null,
   created_at          bigint not null,
   disabled_at         bigint not null
 );
 create unique index users_email on users (email_key) where email_key <> '';
+
+create table password_history (
+  user_id    text not null references users (id) on delete cascade,
+  phc        text not null,
+  created_at bigint not null,
+  primary key (user_id, created_at)
+);
 
 create table factors (
   id         text primary key,

@@ -22,12 +22,20 @@ create table users (
   groups              text not null,
   roles               text not null,
   password            text not null,
+  password_made       text not null,
   password_changed_at integer not null,
   sealing_key         blob not null,
   created_at          integer not null,
   disabled_at         integer not null
 );
 create unique index users_email on users (email_key) where email_key <> '';
+
+create table password_history (
+  user_id    text not null references users (id) on delete cascade,
+  phc        text not null,
+  created_at integer not null,
+  primary key (user_id, created_at)
+);
 
 create table factors (
   id         text primary key,

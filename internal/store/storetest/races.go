@@ -51,7 +51,7 @@ func raceRound(t *testing.T, dbs []*store.DB, uid user.ID, f store.Flow, id stri
 		{"finished flow", signin, func(tx *store.Tx) error { tx.UseFlow(id); return nil }},
 		{"one-time link", signin, func(tx *store.Tx) error { tx.UseLink([]byte(id)); return nil }},
 		{"password", signin, func(tx *store.Tx) error {
-			return tx.SetPassword(uid, presentPassword(step), presentPassword(step+1), user.SessionID(id))
+			return tx.SetPassword(uid, presentPassword(step), presentPassword(step+1), "", user.SessionID(id))
 		}},
 		{"end of a session", signin, func(tx *store.Tx) error {
 			ok, err := tx.EndSession(user.SessionID(id), audit.Logout)
