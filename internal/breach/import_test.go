@@ -114,7 +114,7 @@ func TestImportRefused(t *testing.T) {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 	if text, err := os.ReadFile(to); err != nil || string(text) != "what was there" {
-		t.Errorf("%q, %v", text, err)
+		t.Errorf("%.40q, %v", text, err)
 	}
 }
 

@@ -157,7 +157,7 @@ func TestListed(t *testing.T) {
 	known := []string{"åsnan går hem", "Stora Ord I Rad", "A\u030asnan Skriver"}
 	list := listOf(t, known...)
 	for password, want := range map[string]bool{
-		"åsnan går hem": true, "A\u030aSNAN GA\u030aR HEM": true, "åsnan\u00a0går hem": true, "Stora Ord I Rad": true, "stora ord i rad": false,
+		"åsnan går hem": true, "A\u030aSNAN GA\u030aR HEM": true, "åsnan\u00a0går hem": true, "Stora Ord I Rad": true, "stora ord i rad": false, "Stora\u00a0Ord I Rad": true,
 		"A\u030asnan Skriver": true, "Åsnan Skriver": false, "åsnan går ut": false, "": false, "\xff": false,
 	} {
 		if got, err := Listed(list, password); got != want || err != nil {
@@ -274,6 +274,19 @@ func TestFoldKeepsLength(t *testing.T) {
 	for r := rune(0); r <= utf8.MaxRune; r++ {
 		if n := utf8.RuneCountInString(fold(string(r))); n != 1 {
 			t.Fatalf("%U becomes %d characters", r, n)
+		}
+	}
+}
+
+func TestLeft(t *testing.T) {
+	for _, c := range []struct {
+		password, words string
+		want            int
+	}{
+		{"ababa", "aba", 0}, {"ababab", "aba", 1}, {"åäöåäöå", "äöå öå", 1}, {"anna", "annan", 4}, {"annan", "anna nan", 0}, {"xannax", "anna ann", 2}, {"🔑🔑", "", 2},
+	} {
+		if got := left(c.password, strings.Fields(c.words)); got != c.want {
+			t.Errorf("%q without %q: %d are left, want %d", c.password, c.words, got, c.want)
 		}
 	}
 }

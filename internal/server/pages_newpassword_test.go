@@ -2,11 +2,19 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/net/html"
+
+	"github.com/portvakt/portvakt/internal/account"
+	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/passwords"
+	"github.com/portvakt/portvakt/internal/policy"
+	"github.com/portvakt/portvakt/internal/store"
 )
 
 // TestNewPasswordField: what strength.js reads is there, in every state of a page with a new password, and hidden until it runs.
@@ -47,5 +55,35 @@ func TestNewPasswordField(t *testing.T) {
 	}
 	if seen < 8 {
 		t.Errorf("only %d pages with a new password", seen)
+	}
+}
+
+// TestAlertForPassword: each refusal has its sentence, which tells the numbers of the rules that refused; a fault has none.
+func TestAlertForPassword(t *testing.T) {
+	p := mustPages(t)
+	for _, c := range []struct {
+		err   error
+		key   string
+		tells string
+	}{
+		{factor.ErrTooShort, "alert.short", "14"}, {factor.ErrTooLong, "alert.long", "300"}, {factor.ErrNotText, "alert.not_text", ""},
+		{passwords.ErrClasses, "alert.classes", "3"}, {passwords.ErrContext, "alert.context", ""}, {passwords.ErrListed, "alert.listed", ""},
+		{passwords.ErrUsed, "alert.used", ""}, {account.ErrMismatch, "alert.mismatch", ""}, {store.ErrOutage, "", ""}, {nil, "", ""},
+	} {
+		err := c.err
+		if err != nil && c.tells != "" {
+			err = fmt.Errorf("wrapped: %w", &passwords.Refused{Because: err, Rules: policy.Password{MinLength: 14, MaxLength: 300, MinClasses: 3}})
+		}
+		key, args := alertForPassword(err, 8)
+		if key != c.key {
+			t.Errorf("%v: %q, want %q", c.err, key, c.key)
+		}
+		if key == "" {
+			continue
+		}
+		said, bad := p.page("sv").T(key, args)
+		if bad != nil || !strings.Contains(said, c.tells) || !errors.Is(err, c.err) || blames(key, "password", "x") != (key != "alert.mismatch") {
+			t.Errorf("%v: %q, %v", c.err, said, bad)
+		}
 	}
 }
