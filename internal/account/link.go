@@ -52,6 +52,9 @@ func (s *Service) ReadLink(ctx context.Context, token string) (Link, error) {
 		if err != nil {
 			return err
 		}
+		if p.Disabled() {
+			return user.ErrNotFound
+		}
 		out.Person, out.MinLength = p.User, all.For(p.Groups).Password.MinLength
 		return nil
 	})
@@ -67,9 +70,10 @@ type Form struct {
 	Password, Repeat      string
 }
 
-// UseLink sets the password, or makes the first administrator, and spends the link, in one change. Every other session of
-// the person ends. The refusals are the errors above, those of package user and
-// of passwords.Service.Make.
+// UseLink sets the password, or makes the first administrator, and spends the link, in one change. Every session of the person ends with
+// what came of it, no browser is remembered, and wrong tries at the old password count no more; a person who had one is told.
+// The refusals are the errors above, those of package user and of passwords.Service.Make. A link of a person who may not sign in
+// is gone for as long.
 func (s *Service) UseLink(ctx context.Context, o audit.Origin, token string, f Form) error {
 	link, err := s.ReadLink(ctx, token)
 	if err != nil {
@@ -89,19 +93,42 @@ func (s *Service) UseLink(ctx context.Context, o audit.Origin, token string, f F
 		if link.Kind == LinkSetup {
 			return firstAdministrator(t, f, made.PHC)
 		}
-		if err := t.Record(audit.Event{Kind: audit.LinkUsed, Actor: string(link.Person.ID), Subject: string(link.Person.ID),
-			Detail: map[string]string{"link": link.Kind}}); err != nil {
-			return err
-		}
-		return t.SetPassword(link.Person.ID, made.Was, made.PHC, "")
+		return s.takeUp(t, link, made)
 	})
 	switch {
+	case err == nil:
+		s.Notify.Wake()
 	case errors.Is(err, store.ErrConflict):
 		return ErrLinkGone
 	case errors.Is(err, store.ErrTaken):
 		return ErrTaken
 	}
 	return err
+}
+
+// takeUp gives the person of a link the password that they chose.
+func (s *Service) takeUp(t *store.Tx, link Link, made passwords.Made) error {
+	p := &store.Person{User: link.Person}
+	t.MustBeEnabled(p.ID)
+	if err := t.Record(audit.Event{Kind: audit.LinkUsed, Actor: string(p.ID), Subject: string(p.ID), Detail: map[string]string{"link": link.Kind}}); err != nil {
+		return err
+	}
+	if err := t.SetPassword(p.ID, made.Was, made.PHC, ""); err != nil {
+		return err
+	}
+	forgive(t, p.User)
+	if link.Kind != LinkReset {
+		return nil
+	}
+	return s.Notify.Mail(t, p, "mail.password_changed")
+}
+
+// forgive clears the counts of wrong passwords, which were tries at another one. Those of codes stay: else a mailbox would buy more of them.
+func forgive(t *store.Tx, u user.User) {
+	for _, name := range []string{string(u.ID), user.NameKey(u.Username), user.NameKey(u.Email)} {
+		t.ClearLanes(name + ":password:")
+	}
+	t.ClearLanes(string(u.ID) + ":known:")
 }
 
 func checkNames(f *Form) error {

@@ -40,7 +40,7 @@ func TestAttackFactorOwnPage(t *testing.T) {
 					}
 					s := all[0]
 					s.Proved = []user.Method{user.MethodPassword}
-					tx.RenewSession(s, hashOf(b.Cookie("portvakt")))
+					tx.RenewSession(s.Session, hashOf(b.Cookie("portvakt")))
 					return storetest.Event(tx, s.User)
 				})
 				return b

@@ -70,6 +70,8 @@ func blames(alert, field, value string) bool {
 		return field == "phone"
 	case "alert.short", "alert.long", "alert.not_text":
 		return field == "password"
+	case "alert.current":
+		return field == "current"
 	case "alert.mismatch":
 		return field == "repeat"
 	case "alert.username_taken", "alert.username_bad":
