@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
@@ -59,6 +60,9 @@ func (s *Service) Sessions(ctx context.Context, me Self) ([]Seat, error) {
 // EndSession ends one of a person's sessions and what came of it, on every instance at once; the present one too, which is signing out.
 // It needs no fresh session, since it opens nothing. One that is over already is no fault; ErrGone: it is not theirs.
 func (s *Service) EndSession(ctx context.Context, me Self, id user.SessionID) error {
+	if len(id) != 26 || strings.Trim(string(id), "0123456789ABCDEFGHIJKLMNOPQRSTUV") != "" {
+		return ErrGone // not the form of an id (store.NewID), and perhaps not one that a database can hold
+	}
 	err := s.held(ctx, me, func(w work) error {
 		ended, err := w.EndOwnSession(me.Person.ID, id, audit.Logout)
 		if err == nil && !ended {
