@@ -184,7 +184,9 @@ func TestForgotIsCounted(t *testing.T) {
 	engines(t, func(r *rig) {
 		var asks []func() error
 		for i := range 12 {
-			asks = append(asks, func() error { return []*Service{r.s, r.other}[i%2].Forgot(ctx, from(100+i), []string{"anna", "anna@example.se"}[i%2]) })
+			asks = append(asks, func() error {
+				return []*Service{r.s, r.other}[i%2].Forgot(ctx, from(100+i), []string{"anna", "anna@example.se"}[i%2])
+			})
 		}
 		if n := r.won(race(asks...), nil); n != 12 {
 			t.Errorf("%d of 12 got an answer", n)

@@ -88,7 +88,8 @@ func (s *Service) EndOthers(ctx context.Context, me Self) error {
 			return err
 		}
 		if len(open) < 2 { // what came of others may live on, and nothing else would say that it ended
-			if err := w.record(audit.Event{Kind: audit.SessionEnded, Reason: audit.Logout, Detail: map[string]string{"others": "none"}}, "", ""); err != nil {
+			err := w.Record(audit.Event{Kind: audit.SessionEnded, Reason: audit.Logout, Subject: string(me.Person.ID), Detail: map[string]string{"others": "none"}})
+			if err != nil {
 				return err
 			}
 		}
