@@ -328,7 +328,7 @@ func TestHome(t *testing.T) {
 		}
 	}
 	want := "factors/f1 remove, factors/f2 remove, factors/f3 remove, factors/f3 rename, factors/f4 allow, factors/f4 remove, factors/f4 rename, " +
-		"recovery , devices/d1 , devices/d2 , devices/all "
+		"recovery , devices/d1 , devices/d2 , devices/all , sessions/s1 , sessions/s2 , sessions/s3 , sessions/others "
 	if strings.Join(got, ", ") != want {
 		t.Errorf("forms: %s", strings.Join(got, ", "))
 	}
