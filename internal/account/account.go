@@ -1,6 +1,6 @@
-// Package account is what a person does to their own: taking up a one-time link that sets a password, and everything with
-// their second factors. A link is 256 random bits, stored hashed, works once, and belongs to one person, or, for the set-up of
-// an empty service, makes the first administrator.
+// Package account is what a person does to their own: seeing and ending sessions, changing the password, getting in with a forgotten one,
+// taking up a one-time link that sets a password, and everything with their second factors. A link is 256 random bits, stored hashed, works
+// once, and belongs to one person, or, for the set-up of an empty service, makes the first administrator.
 //
 // Factors are changed only from a fresh session: its last proof is at most 5 minutes old and, where the person has a factor, it
 // was proved by two, of which none is a remembered browser. Every change holds the person, reads what they have, decides, and
@@ -8,8 +8,12 @@
 // code is right: a secret waits 15 minutes, a number and a passkey 5, in the session that asked and no other. What policy
 // demands of a person they cannot take away. A stopped factor may be allowed again for 72 hours.
 //
+// Sessions are ended from any session. The password is changed with the present one, from a session of any age, but of two factors, of which
+// none is a remembered browser, where the person has a factor. Who forgot it gets a link by mail, for 20 minutes.
+//
 // Limits: 10 wrong codes of a kind in 15 minutes and 100 in a row, counted together with those at sign-in; 50 tries at the page for
-// who lost their phone from one address in 15 minutes, whatever the name.
+// who lost their phone from one address in 15 minutes, whatever the name; of wrong present passwords as many as policy's lockout says,
+// by themselves; 3 links for a forgotten password to a person and 20 requests for one from an address in any hour.
 package account
 
 import (

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/portvakt/portvakt/internal/audit"
-	"github.com/portvakt/portvakt/internal/lockout"
+	"github.com/portvakt/portvakt/internal/notify"
 	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/store"
@@ -20,7 +20,7 @@ const (
 	LinkSetup      = "setup"
 	LinkInvitation = "invitation"
 	LinkReset      = "reset"
-	LinkBrowser    = lockout.Link // sets no password: see Admit
+	LinkBrowser    = notify.LinkBrowser // sets no password: see Admit
 )
 
 // Link is a one-time link that still works.
@@ -56,6 +56,9 @@ func (s *Service) ReadLink(ctx context.Context, token string) (Link, error) {
 		if err != nil {
 			return err
 		}
+		if p.Disabled() {
+			return user.ErrNotFound
+		}
 		out.Person, out.Rules = p.User, all.For(p.Groups).Password
 		return nil
 	})
@@ -72,9 +75,10 @@ type Form struct {
 	Password, Repeat      string
 }
 
-// UseLink sets the password, or makes the first administrator, and spends the link, in one change. Every other session of
-// the person ends. The refusals are the errors above, those of package user and
-// of passwords.Service.Make.
+// UseLink sets the password, or makes the first administrator, and spends the link, in one change. Every session of the person ends with
+// what came of it, and no browser is remembered; a person who had one is told.
+// The refusals are the errors above, those of package user and of passwords.Service.Make. A link of a person who may not sign in
+// is gone for as long.
 func (s *Service) UseLink(ctx context.Context, o audit.Origin, token string, f Form) error {
 	link, err := s.ReadLink(ctx, token)
 	if err == nil && link.Kind == LinkBrowser {
@@ -97,13 +101,11 @@ func (s *Service) UseLink(ctx context.Context, o audit.Origin, token string, f F
 		if link.Kind == LinkSetup {
 			return firstAdministrator(t, f, made)
 		}
-		if err := t.Record(audit.Event{Kind: audit.LinkUsed, Actor: string(link.Person.ID), Subject: string(link.Person.ID),
-			Detail: map[string]string{"link": link.Kind}}); err != nil {
-			return err
-		}
-		return t.SetPassword(link.Person.ID, made.Was, made.PHC, made.Under, "")
+		return s.takeUp(t, link, made)
 	})
 	switch {
+	case err == nil:
+		s.Notify.Wake()
 	case errors.Is(err, store.ErrConflict):
 		return ErrLinkGone
 	case errors.Is(err, store.ErrTaken):
@@ -129,7 +131,26 @@ func (s *Service) Admit(ctx context.Context, o audit.Origin, token, cookie strin
 	if errors.Is(err, store.ErrConflict) {
 		err = ErrLinkGone
 	}
-	return s.Lockout.MakeKnown(cookie, link.Person.ID), err
+	return s.Known(cookie, link.Person), err
+}
+
+// Known gives the cookie that makes a browser known for whom a link in it was used: the guesses of others do not slow it. "": it has one.
+func (s *Service) Known(cookie string, u user.User) string { return s.Lockout.MakeKnown(cookie, u.ID) }
+
+// takeUp gives the person of a link the password that they chose.
+func (s *Service) takeUp(t *store.Tx, link Link, made passwords.Made) error {
+	p := &store.Person{User: link.Person}
+	t.MustBeEnabled(p.ID)
+	if err := t.Record(audit.Event{Kind: audit.LinkUsed, Actor: string(p.ID), Subject: string(p.ID), Detail: map[string]string{"link": link.Kind}}); err != nil {
+		return err
+	}
+	if err := t.SetPassword(p.ID, made.Was, made.PHC, made.Under, ""); err != nil {
+		return err
+	}
+	if link.Kind != LinkReset {
+		return nil
+	}
+	return s.Notify.Mail(t, p, "mail.password_changed")
 }
 
 func checkNames(f *Form) error {

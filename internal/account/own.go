@@ -25,6 +25,7 @@ type Self struct {
 	Person  *store.Person
 	Session user.Session
 	Origin  audit.Origin
+	Known   string // the browser's cookie of lockout.Service.MakeKnown
 }
 
 // Fresh reports whether s may change the factors of its person at now: the last proof is at most 5 minutes old and, where the

@@ -37,9 +37,9 @@ func (s *Service) Users(ctx context.Context, each func(*store.Person) error) err
 }
 
 // User gives one person by user name, with the sessions that are under way; user.ErrNotFound if there is none.
-func (s *Service) User(ctx context.Context, username string) (*store.Person, []user.Session, error) {
+func (s *Service) User(ctx context.Context, username string) (*store.Person, []store.OpenSession, error) {
 	var p *store.Person
-	var sessions []user.Session
+	var sessions []store.OpenSession
 	err := s.db.View(ctx, func(t *store.Tx) (err error) {
 		if p, err = t.PersonByName(username); err != nil {
 			return err

@@ -6,7 +6,6 @@ import (
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/store"
-	"github.com/portvakt/portvakt/internal/user"
 )
 
 // errNothing undoes a change that had nothing to do.
@@ -43,7 +42,7 @@ func (s *Service) EndSessions(ctx context.Context, o audit.Origin, username stri
 }
 
 // alive lists the sessions of a person that count by the policy in force, with what it says of when they are over or locked.
-func alive(t *store.Tx, p *store.Person) ([]user.Session, error) {
+func alive(t *store.Tx, p *store.Person) ([]store.OpenSession, error) {
 	all, err := t.SessionsOf(p.ID)
 	if err != nil || len(all) == 0 {
 		return nil, err
@@ -52,9 +51,9 @@ func alive(t *store.Tx, p *store.Person) ([]user.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []user.Session
+	var out []store.OpenSession
 	for _, s := range all {
-		if s = rules.For(p.Groups).Session.Of(s); s.Live(t.Now()) {
+		if s.Session = rules.For(p.Groups).Session.Of(s.Session); s.Live(t.Now()) {
 			out = append(out, s)
 		}
 	}

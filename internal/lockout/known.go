@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"strings"
-	"time"
 
 	"github.com/portvakt/portvakt/internal/user"
 )
@@ -39,9 +38,3 @@ func (s *Service) MakeKnown(cookie string, id user.ID) string {
 	name := rand.Text()
 	return name + "." + base64.RawURLEncoding.EncodeToString(s.knownMAC(name, id))
 }
-
-// Link is the kind of the one-time link that makes a browser known for whoever the mail reached, LinkLife how long it works.
-const (
-	Link     = "browser"
-	LinkLife = time.Hour
-)

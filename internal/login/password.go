@@ -5,14 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/flow"
 	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/passwords"
-	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
 )
@@ -112,19 +110,4 @@ func (s *Service) renewed(t *store.Tx, in store.SignIn, c checked, session user.
 		return err
 	}
 	return s.mail(t, in.Person, "mail.password_changed")
-}
-
-// guessed tells a person that somebody guesses at their password, and gives them a way in meanwhile: a link that makes the browser in which
-// it is opened one of their own, with a count of its own. It does so twice a day at most.
-func (s *Service) guessed(t *store.Tx, p *store.Person, rules policy.Lockout) error {
-	if s.Notify == nil || !rules.Notify || p.Disabled() || p.Email == "" {
-		return nil
-	}
-	first, err := t.TakeAttempt("told:"+string(p.ID), 1, 12*time.Hour, false)
-	if err != nil || !first {
-		return err
-	}
-	token := Secret()
-	t.CreateLink(Hash(token), lockout.Link, p.ID, lockout.LinkLife)
-	return s.mail(t, p, "mail.guessed", "link", s.Notify.Issuer.String()+"/link/"+token, "minutes", int((time.Duration(rules.DelayMax)+time.Minute-1)/time.Minute))
 }

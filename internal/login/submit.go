@@ -241,8 +241,8 @@ func (s *Service) count(t *store.Tx, in store.SignIn, v *flow.Verdict, c checked
 		}
 		return nil
 	}
-	if counted.Tripped {
-		return s.guessed(t, in.Person, c.rules.Lockout)
+	if counted.Tripped && s.Notify != nil {
+		return s.Notify.Guessed(t, in.Person, c.rules.Lockout)
 	}
 	if v.Reason != "" {
 		return nil

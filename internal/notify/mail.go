@@ -12,10 +12,13 @@ import (
 	"github.com/portvakt/portvakt/internal/words"
 )
 
+// Posts reports whether mail goes out at all.
+func (s *Service) Posts() bool { return s != nil && s.Post != nil && s.Post.On() }
+
 // Mail puts what was done to a person's account into the outbox, in their language. key names the text ("mail.factor_added"); args
 // are names and values for it, beside name, brand, url, time and agent. Without a mail server or an address it does nothing.
 func (s *Service) Mail(t *store.Tx, p *store.Person, key string, args ...any) error {
-	if s.Post == nil || !s.Post.On() || p.Email == "" {
+	if !s.Posts() || p.Email == "" {
 		return nil
 	}
 	if within, err := t.TakeAttempt("mail:"+string(p.ID)+":"+key, mailMost, time.Hour, false); err != nil || !within {
@@ -46,7 +49,7 @@ func (s *Service) Word(p *store.Person, key string) string {
 
 // Wake lets Deliver look at once if a mail was queued since it last did; call it after a change that may have.
 func (s *Service) Wake() {
-	if !s.queued.Swap(false) {
+	if s == nil || !s.queued.Swap(false) {
 		return
 	}
 	select {
@@ -65,7 +68,7 @@ const (
 
 // Deliver sends what is in the outbox until ctx ends. Several instances may: each mail is claimed by one.
 func (s *Service) Deliver(ctx context.Context) {
-	if s.Post == nil || !s.Post.On() {
+	if !s.Posts() {
 		return
 	}
 	tick := time.NewTicker(mailEach)

@@ -140,6 +140,9 @@ func (s *Server) useLink(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil:
 		name := link.Person.Username
+		if known := s.Account.Known(cookie(r, s.names.known), link.Person); known != "" && name != "" {
+			s.keepFor(w, s.names.known, known, knownLife)
+		}
 		if link.Kind == account.LinkSetup {
 			name = r.PostForm.Get("username")
 		}

@@ -228,7 +228,8 @@ func TestAccountCrossSite(t *testing.T) {
 	for path, form := range map[string]url.Values{
 		"/account/factors/" + id: {"action": {"remove"}}, "/account/devices/all": {}, "/account/recovery": {}, "/account/stop": {"factor": {id, id}},
 		"/account/add/totp": {"code": {"123456"}}, "/account/add/sms": {"phone": {"070-174 06 05"}}, "/account/add/webauthn": {"passkey": {"{}"}},
-		"/lost": {"username": {"mallory"}, "recovery": {"AAAAA-AAAAA"}},
+		"/lost": {"username": {"mallory"}, "recovery": {"AAAAA-AAAAA"}}, "/forgot": {"username": {"mallory"}},
+		"/account/password": {"current": {servertest.Password}, "password": {another}, "repeat": {another}}, "/account/sessions/others": {},
 	} {
 		for name, value := range map[string]string{"none": "", "another browser's": foreign, "made up": "x"} {
 			form.Set("form_token", value)
@@ -258,7 +259,7 @@ func TestAccountStrangers(t *testing.T) {
 	a := onSQLite(t)
 	b := a.Browser(t)
 	b.Get("/lost") // has a cookie of the browser
-	for _, path := range []string{"/account", "/account/add/totp", "/account/add/sms", "/account/add/webauthn", "/account/add/sms/state", "/account/stop"} {
+	for _, path := range []string{"/account", "/account/add/totp", "/account/add/sms", "/account/add/webauthn", "/account/add/sms/state", "/account/stop", "/account/password"} {
 		if p := b.Get(path); !strings.Contains(p.Location, "/login/") {
 			t.Errorf("%s: %d %s", path, p.Status, p.Location)
 		}
@@ -267,7 +268,7 @@ func TestAccountStrangers(t *testing.T) {
 	form := url.Values{"form_token": {token(t, b.Get("/account"))}}
 	alices := a.factors(t, "alice")[user.FactorTOTP].ID
 	for path, action := range map[string]string{"/account/factors/" + alices: "remove", "/account/factors/" + alices + "?": "rename", "/account/factors/%00": "remove",
-		"/account/factors/x": "allow", "/account/devices/x": "", "/account/add/recovery": "", "/account/add/none": ""} {
+		"/account/factors/x": "allow", "/account/devices/x": "", "/account/sessions/x": "", "/account/sessions/%00": "", "/account/add/recovery": "", "/account/add/none": ""} {
 		form.Set("action", action)
 		form.Set("name", "mine")
 		if p := b.Post(path, form); p.Status != http.StatusNotFound {

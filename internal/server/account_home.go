@@ -20,6 +20,10 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request, me account.Self) {
 	page := homePage{page: s.page(w, r, me.Person.Locale), Name: me.Person.Name, Username: me.Person.Username, Email: me.Person.Email,
 		Methods: methodKeys(me.Session.Proved), Since: minute(me.Session.AuthTime), Factors: factorRows(all.Factors),
 		RecoveryLeft: all.RecoveryLeft, SignOutAction: oidc.PathLogout}
+	if page.Sessions, err = s.seats(r, me); err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	page.Notice, page.Alert = toldBy(r)
 	for _, kind := range all.Add {
 		page.Add = append(page.Add, string(kind))

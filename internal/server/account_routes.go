@@ -22,6 +22,7 @@ func (s *Server) accountRoutes() {
 	s.mux.HandleFunc("POST /account/lock", s.form(s.own(s.lock)))
 	s.mux.HandleFunc("GET /lost", s.noHead(s.showLost))
 	s.mux.HandleFunc("POST /lost", s.form(s.postLost))
+	s.passwordRoutes()
 }
 
 // own hands a request to next with the person who is signed in; who is not, signs in first.
@@ -40,7 +41,7 @@ func (s *Server) own(next func(http.ResponseWriter, *http.Request, account.Self)
 		case locked:
 			s.begin(w, r, flow.Needs{}, errand{Return: returnTo(r), Session: &session, Person: person})
 		default:
-			next(w, r, account.Self{Person: person, Session: session, Origin: s.origin(w, r)})
+			next(w, r, account.Self{Person: person, Session: session, Origin: s.origin(w, r), Known: cookie(r, s.names.known)})
 		}
 	}
 }
@@ -75,7 +76,7 @@ func returnTo(r *http.Request) string {
 	switch {
 	case r.Method == http.MethodGet:
 		return r.URL.EscapedPath()
-	case r.Pattern == "POST /account/add/{kind}", r.Pattern == "POST /account/stop":
+	case r.Pattern == "POST /account/add/{kind}", r.Pattern == "POST /account/stop", r.Pattern == "POST /account/password":
 		return r.URL.EscapedPath() + "?alert=fresh"
 	}
 	return "/account?alert=fresh"
@@ -109,7 +110,7 @@ func seeOther(w http.ResponseWriter, r *http.Request, page string) {
 // toldBy gives the texts that a page's address asks for: what was done, and what was not. Both are of closed lists.
 func toldBy(r *http.Request) (notice, alert string) {
 	switch done := r.URL.Query().Get("done"); done {
-	case "added", "removed", "renamed", "allowed", "forgotten", "stopped":
+	case "added", "removed", "renamed", "allowed", "forgotten", "stopped", "ended", "others", "password":
 		notice = "notice." + done
 	}
 	switch r.URL.Query().Get("alert") {

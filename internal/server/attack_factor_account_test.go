@@ -40,7 +40,7 @@ func TestAttackFactorOwnPage(t *testing.T) {
 					}
 					s := all[0]
 					s.Proved = []user.Method{user.MethodPassword}
-					tx.RenewSession(s, hashOf(b.Cookie("portvakt")))
+					tx.RenewSession(s.Session, hashOf(b.Cookie("portvakt")))
 					return storetest.Event(tx, s.User)
 				})
 				return b
@@ -179,7 +179,8 @@ func TestAttackFactorOwnReads(t *testing.T) {
 		trail := func() int { return len(a.Events(t)) - len(a.Events(t, audit.MailSent)) } // mails of before may still leave
 		n, texts := trail(), len(a.Texts(t))
 		q := "?" + url.Values{"form_token": {form}, "action": {"remove"}, "factor": {id}, "code": {"123456"}, "phone": {"0701740699"}, "passkey": {"{}"}, "username": {"alice"}, "recovery": {"x"}}.Encode()
-		paths := []string{"/account", "/account/factors/" + id, "/account/devices/all", "/account/recovery", "/account/stop", "/lost", "/account/add/sms", "/account/add/sms/state"}
+		paths := []string{"/account", "/account/factors/" + id, "/account/devices/all", "/account/recovery", "/account/stop", "/lost", "/account/add/sms", "/account/add/sms/state",
+			"/account/password", "/account/sessions/others", "/forgot"}
 		for _, path := range paths {
 			p := b.Get(path + q)
 			if p.Status >= 500 || recoveryCode.MatchString(p.Body) {

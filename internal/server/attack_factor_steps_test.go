@@ -123,7 +123,7 @@ func TestAttackFactorHalfWay(t *testing.T) {
 		p = b.Follow(b.Fill(p, "username", "alice", "password", servertest.Password))
 		id := strings.TrimPrefix(p.URL.Path, "/login/")
 		for _, path := range []string{"/authorize?flow=" + id, authorizeURL("conf"), authorizeURL("conf", "prompt", "none"), "/account", "/account/add/totp", "/account/add/sms", "/account/add/webauthn", "/account/stop",
-			"/account/add/sms/state", "/logout", "/userinfo", "/authorize?flow=" + id + "&client_id=conf", "/login/" + id + "/done", "/authorize?flow=" + id + "&prompt=none"} {
+			"/account/add/sms/state", "/account/password", "/logout", "/userinfo", "/authorize?flow=" + id + "&client_id=conf", "/login/" + id + "/done", "/authorize?flow=" + id + "&prompt=none"} {
 			q := b.Get(path)
 			if response(t, q).Get("code") != "" || strings.Contains(q.Body, "Alice") || strings.Contains(q.Body, "+46") {
 				t.Errorf("MF-01: after the password %s gives %d %s", path, q.Status, q.Location)

@@ -28,7 +28,7 @@ func unlocks(t testing.TB, b *servertest.Browser, path string) *servertest.Page 
 // session is alice's one session.
 func (a *attack) session(t testing.TB, username string) user.Session {
 	t.Helper()
-	var all []user.Session
+	var all []store.OpenSession
 	storetest.View(t, a.DB, func(tx *store.Tx) error {
 		p, err := tx.PersonByName(username)
 		if err != nil {
@@ -40,7 +40,7 @@ func (a *attack) session(t testing.TB, username string) user.Session {
 	if len(all) != 1 {
 		t.Fatalf("%s has %d sessions", username, len(all))
 	}
-	return all[0]
+	return all[0].Session
 }
 
 // TestLockedSession: a session that was not used for lock_after asks for one proof and then goes on as it was: same session, same class, same

@@ -154,6 +154,7 @@ type homePage struct {
 	Add           []string // kinds that may be added: totp, sms, webauthn; links to /account/add/KIND
 	RecoveryLeft  int      // unused recovery codes; a button posts to /account/recovery for new ones
 	Devices       []deviceRow
+	Sessions      []seatRow
 	Notice        string // key of a text that says what was just done; "" none
 	Alert         string
 	AlertArgs     []any

@@ -70,6 +70,8 @@ func blames(alert, field, value string) bool {
 		return field == "phone"
 	case "alert.short", "alert.long", "alert.not_text", "alert.classes", "alert.context", "alert.listed", "alert.used", "alert.password":
 		return field == "password"
+	case "alert.current":
+		return field == "current"
 	case "alert.mismatch":
 		return field == "repeat"
 	case "alert.username_taken", "alert.username_bad":

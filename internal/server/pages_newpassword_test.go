@@ -74,7 +74,7 @@ func TestAlertForPassword(t *testing.T) {
 		if err != nil && c.tells != "" {
 			err = fmt.Errorf("wrapped: %w", &passwords.Refused{Because: err, Rules: policy.Password{MinLength: 14, MaxLength: 300, MinClasses: 3}})
 		}
-		key, args := alertForPassword(err, 8)
+		key, args := alertForPassword(err)
 		if key != c.key {
 			t.Errorf("%v: %q, want %q", c.err, key, c.key)
 		}

@@ -64,13 +64,13 @@ func everyPage(p *pages, lang string) []shown {
 		v.Detail, v.BackURL = "client_id is not registered", "/account"
 		list = append(list, shown{"problem", v})
 	}
-	return append(list, everyFactorPage(b)...)
+	return append(append(list, everyFactorPage(b)...), everyPasswordPage(b)...)
 }
 
 // alertKeys and problemNames are what the rest of the server may name.
 func alertKeys() []string {
 	names := strings.Fields("credentials password code code_used delayed version short long mismatch username_taken username_bad name_bad missing email_bad not_text classes context listed used " +
-		"number number_country sms_failed sms_full sms_kept sms_off passkey passkey_known recovery fresh last_factor choose")
+		"number number_country sms_failed sms_full sms_kept sms_off passkey passkey_known recovery fresh last_factor choose current overtaken")
 	for i, n := range names {
 		names[i] = "alert." + n
 	}

@@ -52,7 +52,7 @@ func spelledKeys() []string {
 func mailKeys() map[string]bool {
 	return map[string]bool{"mail.factor_added": true, "mail.factor_removed": true, "mail.factor_stopped": true, "mail.factor_allowed": true,
 		"mail.recovery_used": false, "mail.recovery_made": false, "mail.device_remembered": false, "mail.passkey_cloned": false,
-		"mail.disowned": false, "mail.number_changed": false, "mail.password_changed": false, "mail.guessed": false}
+		"mail.disowned": false, "mail.number_changed": false, "mail.password_changed": false, "mail.password_forgotten": false, "mail.guessed": false}
 }
 
 // TestKeys: both languages have the same keys, and they are those that templates and server name, no more and no fewer.

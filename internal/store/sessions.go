@@ -68,21 +68,6 @@ func (t *Tx) SessionByToken(token []byte) (user.Session, *Person, error) {
 	return session, person, err
 }
 
-// SessionsOf lists a person's sessions that nobody ended and that have not expired, newest first.
-func (t *Tx) SessionsOf(id user.ID) ([]user.Session, error) {
-	var all []user.Session
-	err := t.rows(func(row scanner) error {
-		var s sessionScan
-		if err := row.Scan(s.dest()...); err != nil {
-			return err
-		}
-		all = append(all, s.session())
-		return nil
-	}, "select "+sessionColumns+" from sessions s where s.user_id = $1 and s.ended_at = 0 and s.expires_at > $2 order by s.created_at desc",
-		string(id), micros(t.now))
-	return all, err
-}
-
 // LockSession makes a session ask for a proof before it goes on, and records why. False if it is over or locked already.
 func (t *Tx) LockSession(id user.SessionID, why audit.Reason) (bool, error) {
 	all, err := t.lockSessions("id = $1", string(id), why)

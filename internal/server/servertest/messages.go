@@ -34,7 +34,11 @@ func (s *Site) texts(t testing.TB, issuer *url.URL, ring *keyring.Ring, o Option
 	if err != nil {
 		t.Fatal(err)
 	}
-	post, err := mail.Open(mail.Config{Wire: "file:" + s.post, Now: o.Clock})
+	wire := "file:" + s.post
+	if o.NoMail {
+		wire = "off"
+	}
+	post, err := mail.Open(mail.Config{Wire: wire, Now: o.Clock})
 	if err != nil {
 		t.Fatal(err)
 	}

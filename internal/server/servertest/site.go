@@ -58,6 +58,7 @@ type Options struct {
 	Parallel int           // hashes at once; 0: 4
 	Log      io.Writer     // gets every log line too
 	SMS      sms.Config    // zero: off; "file" alone is a file that Texts reads
+	NoMail   bool          // no mail goes out
 	NoWatch  bool          // nothing is cached, and nothing reads but what was asked for
 }
 
