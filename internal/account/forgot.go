@@ -48,7 +48,7 @@ func (s *Service) Forgot(ctx context.Context, o audit.Origin, login string) erro
 		if err != nil {
 			return err
 		}
-		e := audit.Event{Kind: audit.PasswordForgotten, Reason: why}
+		e := audit.Event{Kind: audit.PasswordForgot, Reason: why}
 		if p != nil {
 			e.Subject = string(p.ID)
 		}

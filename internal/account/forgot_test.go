@@ -83,7 +83,7 @@ func TestForgot(t *testing.T) {
 		}
 		r.allOver(me, thief)
 		r.mailed(r.anna, "mail.password_changed")
-		r.trail(map[audit.Kind]int{audit.PasswordForgotten: 3, audit.LinkIssued: 3, audit.LinkUsed: 1, audit.PasswordChanged: 2})
+		r.trail(map[audit.Kind]int{audit.PasswordForgot: 3, audit.LinkIssued: 3, audit.LinkUsed: 1, audit.PasswordChanged: 2})
 	})
 }
 
@@ -155,14 +155,14 @@ func TestForgotIsSilent(t *testing.T) {
 			} else if spent != cost {
 				t.Errorf("%.20q: %v reads and writes, the first %v", c.name, spent, cost)
 			}
-			last := r.last(audit.PasswordForgotten)
+			last := r.last(audit.PasswordForgot)
 			if last.Reason != c.want || (last.Outcome == audit.Refused) != (c.want != "") {
 				t.Errorf("%.20q from %d: the trail has %+v, want %q", c.name, c.place, last, c.want)
 			}
 		}
 		r.mailed(r.anna, "mail.password_forgotten")
 		for _, p := range []*store.Person{disabled, mailless} {
-			if len(r.events(p, audit.PasswordForgotten)) != 1 || len(r.events(p, audit.LinkIssued)) != 0 {
+			if len(r.events(p, audit.PasswordForgot)) != 1 || len(r.events(p, audit.LinkIssued)) != 0 {
 				t.Errorf("about %s the trail has %+v", p.Username, r.events(p))
 			}
 		}

@@ -131,7 +131,7 @@ func TestForgotTellsNothing(t *testing.T) {
 			quiet(t, p)
 		}
 		trail := map[audit.Reason]int{}
-		for _, e := range a.Events(t, audit.PasswordForgotten) {
+		for _, e := range a.Events(t, audit.PasswordForgot) {
 			trail[e.Reason]++
 		}
 		if trail[""] != 3 || trail[audit.Delayed] != 2 || trail[audit.Disabled] != 1 || trail[audit.NotAllowed] != 1 || trail[audit.UnknownUser] != len(names)-7 {
@@ -283,7 +283,7 @@ func TestForgotWithoutMail(t *testing.T) {
 			t.Errorf("%s: %d\n%s", name, p.Status, p.Body)
 		}
 	}
-	if n := len(a.Events(t, audit.PasswordForgotten, audit.LinkIssued)); n != 0 {
+	if n := len(a.Events(t, audit.PasswordForgot, audit.LinkIssued)); n != 0 {
 		t.Errorf("%d events", n)
 	}
 }
