@@ -12,7 +12,6 @@ import (
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/store/storetest"
-	"github.com/portvakt/portvakt/internal/user"
 )
 
 var linked = regexp.MustCompile(`https://login\.example\.se/link/([A-Z2-7]{52})\n`)
@@ -262,32 +261,6 @@ func TestLinkOfDisabled(t *testing.T) {
 		if !r.knows(r.anna, good) {
 			t.Error("the password changed")
 		}
-	})
-}
-
-// TestForgiven: wrong tries at the old password do not keep a person out with the new one; those at codes are still counted.
-func TestForgiven(t *testing.T) {
-	engines(t, func(r *rig) {
-		id, name, mail := string(r.anna.ID), user.NameKey("anna"), user.NameKey("anna@example.se")
-		gone := []string{id + ":password:x", id + ":known:x", name + ":password:x", mail + ":password:y", id + ":password:own"}
-		kept := []string{id + ":totp", id + ":totp-row", id + ":recovery", "address:x", string(r.eve.ID) + ":password:x"}
-		storetest.Change(t, r.s.DB, func(tx *store.Tx) error {
-			for _, l := range append(gone, kept...) {
-				if _, err := tx.TakeAttempt(l, 1, time.Hour, true); err != nil {
-					return err
-				}
-			}
-			return storetest.Event(tx, r.anna.ID)
-		})
-		r.is("the link", r.s.UseLink(ctx, from(1), r.forgets(r.s, r.anna, from(1), "anna"), password(good)), nil)
-		storetest.View(t, r.s.DB, func(tx *store.Tx) error {
-			for i, l := range append(gone, kept...) {
-				if n, err := tx.Attempts(l, time.Hour); err != nil || (n == 0) != (i < len(gone)) {
-					t.Errorf("lane %s has %d (%v)", l, n, err)
-				}
-			}
-			return nil
-		})
 	})
 }
 

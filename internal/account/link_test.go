@@ -11,6 +11,7 @@ import (
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/store"
@@ -36,7 +37,7 @@ func each(t *testing.T, fn func(t *testing.T, one, two *Service)) {
 // linksOf is a service for what is about links alone.
 func linksOf(db *store.DB) *Service {
 	hasher := factor.NewHasher(factor.Params{MemoryKiB: 8, Time: 1}, 2)
-	return New(Options{DB: db, Hasher: hasher, Passwords: passwords.New(passwords.Options{DB: db, Hasher: hasher})})
+	return New(Options{DB: db, Hasher: hasher, Passwords: passwords.New(passwords.Options{DB: db, Hasher: hasher}), Lockout: lockout.New([]byte("lane"))})
 }
 
 // link makes one, as admin does.

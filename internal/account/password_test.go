@@ -122,7 +122,7 @@ func TestPasswordRefusals(t *testing.T) {
 		}
 		out, err := r.s.ChangePassword(ctx, me, PasswordForm{good, better, better})
 		r.says("right after five wrong ones", out.Reason, audit.Delayed, err)
-		if out.Wait != 15*time.Minute {
+		if out.Wait != 3*time.Minute {
 			t.Errorf("the wait is %v", out.Wait)
 		}
 		if after := r.state(r.anna); after != before || !r.knows(r.anna, good) {
@@ -138,16 +138,10 @@ func TestPasswordRefusals(t *testing.T) {
 		if trail[audit.WrongPassword] != 5 || trail[audit.Delayed] != 1 {
 			t.Errorf("the trail has %v", trail)
 		}
-		r.mailed(r.anna)
-		r.clock.Add(15 * time.Minute)
-		for range 2 { // and a right one clears the count
-			for range 4 {
-				why, err := r.change(r.s, me, "wrong", better)
-				r.says("wrong", why, audit.WrongPassword, err)
-			}
-			why, err := r.change(r.s, me, good, good)
-			r.says("right", why, "", err)
-		}
+		r.mailed(r.anna, "mail.guessed") // the browser is not known: these are a stranger's tries, who holds the session
+		r.clock.Add(3 * time.Minute)
+		why, err := r.change(r.s, me, good, good)
+		r.says("right", why, "", err)
 	})
 }
 

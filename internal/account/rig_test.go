@@ -17,6 +17,7 @@ import (
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/mail"
 	"github.com/portvakt/portvakt/internal/notify"
 	"github.com/portvakt/portvakt/internal/passwords"
@@ -68,7 +69,7 @@ func (r *rig) service(at, wire string) *Service {
 	r.t.Cleanup(outbox.Close)
 	n := notify.New(notify.Options{DB: db, SMS: outbox, Post: post, Words: all, Issuer: issuer, Brand: "Exempelbolaget", Key: []byte("notify")})
 	hasher := factor.NewHasher(factor.Params{MemoryKiB: 8, Time: 1}, 2)
-	return New(Options{DB: db, Hasher: hasher, Passwords: passwords.New(passwords.Options{DB: db, Hasher: hasher, Organisation: "Exempelbolaget"}), Issuer: "Exempelbolaget", Notify: n, Passkeys: keys,
+	return New(Options{DB: db, Hasher: hasher, Passwords: passwords.New(passwords.Options{DB: db, Hasher: hasher, Organisation: "Exempelbolaget"}), Lockout: lockout.New([]byte("lane")), Issuer: "Exempelbolaget", Notify: n, Passkeys: keys,
 		Key: []byte("recovery")})
 }
 

@@ -50,8 +50,11 @@ func TestForgotAndBack(t *testing.T) {
 		if p := shows(t, forgot(t, b, "alice"), "Look in your e-mail"); strings.Contains(p.Body, "<form") {
 			t.Error("the answer asks again")
 		}
-		path := a.mailedLink(t, 1)
-		m := a.Post(t)[0]
+		path := a.mailedLink(t, 2)
+		if m := a.Post(t)[0]; m.Subject != "Somebody is guessing at your password" {
+			t.Errorf("the first mail %+v", m)
+		}
+		m := a.Post(t)[1]
 		if m.To != "alice@example.se" || m.Subject != "Choose a new password" || !strings.Contains(m.Body, "20 minutes") {
 			t.Errorf("the mail %+v", m)
 		}
@@ -67,7 +70,7 @@ func TestForgotAndBack(t *testing.T) {
 		p = b.Follow(b.Fill(b.Follow(p), "username", "alice", "password", another))
 		p = b.Follow(b.Fill(shows(t, p, `name="code"`), "code", servertest.Code(t, servertest.TOTP, a.Clock())))
 		shows(t, p, "Alice Åkerblom")
-		if m := a.AwaitPost(t, 2)[1]; m.Subject != "Your password was changed" || m.To != "alice@example.se" {
+		if m := a.AwaitPost(t, 3)[2]; m.Subject != "Your password was changed" || m.To != "alice@example.se" {
 			t.Errorf("the mail %+v", m)
 		}
 		if p := b.Get(path); p.Status != http.StatusGone {

@@ -104,7 +104,7 @@ func TestAccountPasswordAlerts(t *testing.T) {
 	for range 3 {
 		changes(t, b, wrong, another)
 	}
-	if p := changes(t, b, servertest.Password, another); !strings.Contains(p.Alert(), "Wait 15 minutes") {
+	if p := changes(t, b, servertest.Password, another); !strings.Contains(p.Alert(), "Wait 3 minutes") {
 		t.Errorf("LK-01: over the limit: %d %q", p.Status, p.Alert())
 	}
 	if p := guess(t, a.Browser(t), "alice", servertest.Password); p.Status != http.StatusSeeOther {
