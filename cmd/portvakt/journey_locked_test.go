@@ -77,7 +77,7 @@ func (w *walk) left(b *tab) {
 func (w *walk) outgrown(b *tab) {
 	w.t.Helper()
 	w.run("policies:\n  password: {min_length: 40}\n", "apply", "-f", "-")
-	w.later(2 * time.Second)
+	w.later(31 * time.Second)
 	other := w.person()
 	w.signIn(other, "bertil")
 	w.says(other, "h1", "code.title")
