@@ -3,28 +3,17 @@ package main
 import (
 	"testing"
 	"time"
-
-	"github.com/portvakt/portvakt/internal/words"
-	"github.com/portvakt/portvakt/web"
 )
 
-// TestLocked walks through sessions that lock and a password that policy takes no more, with the demo and a real browser: in Swedish on a
-// phone and in English at a desk.
+// TestLocked walks through sessions that lock and a password that policy takes no more.
 func TestLocked(t *testing.T) {
-	texts, err := words.Load(web.FS)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, w := range []walk{{lang: "sv", width: 390, height: 844}, {lang: "en", width: 1280, height: 800}} {
-		t.Run(w.lang, func(t *testing.T) {
-			w.begin(t, texts)
-			b := w.person()
-			w.bertil(b)
-			w.lockAndUnlock(b)
-			w.left(b)
-			w.outgrown(b)
-		})
-	}
+	walks(t, func(w *walk) {
+		b := w.person()
+		w.bertil(b)
+		w.lockAndUnlock(b)
+		w.left(b)
+		w.outgrown(b)
+	})
 }
 
 // bertil signs in with the code that the phone shows.

@@ -4,34 +4,24 @@ import (
 	"regexp"
 	"testing"
 	"time"
-
-	"github.com/portvakt/portvakt/internal/words"
-	"github.com/portvakt/portvakt/web"
 )
 
 // TestSessionsAndPasswords walks through what a person does about who is signed in as them, as people would: in Swedish on a phone, and in
 // English at a desk with JavaScript off.
 func TestSessionsAndPasswords(t *testing.T) {
-	texts, err := words.Load(web.FS)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, w := range []walk{{lang: "sv", width: 390, height: 844}, {lang: "en", width: 1280, height: 800}} {
-		t.Run(w.lang, func(t *testing.T) {
-			w.begin(t, texts)
-			here, there := w.person(), w.person()
-			if w.lang == "en" {
-				here.withoutScript()
-				there.withoutScript()
-			}
-			w.bertilIn(here, demoPassword)
-			w.later(31 * time.Second)
-			w.bertilIn(there, demoPassword)
-			w.sessions(here, there)
-			w.forgotten(here, there)
-			w.newPassword(here, there)
-		})
-	}
+	walks(t, func(w *walk) {
+		here, there := w.person(), w.person()
+		if w.lang == "en" {
+			here.withoutScript()
+			there.withoutScript()
+		}
+		w.bertilIn(here, demoPassword)
+		w.later(31 * time.Second)
+		w.bertilIn(there, demoPassword)
+		w.sessions(here, there)
+		w.forgotten(here, there)
+		w.newPassword(here, there)
+	})
 }
 
 // shot keeps what b shows, where a picture can be taken: not without JavaScript.
