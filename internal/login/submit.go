@@ -313,9 +313,9 @@ func (s *Service) follow(t *store.Tx, in store.SignIn, a Answer, c checked, v fl
 // open gives the browser a session with a new secret: its present one, if it is the same person's and alive, renewed;
 // else a new one, and another person's present one ends.
 func (s *Service) open(t *store.Tx, a Answer, c checked, next *store.Flow, out *Result, events *[]audit.Event) error {
+	s.Lockout.Finished(t, a.Known, next.Person)
 	t.MustStand(next.Person, c.phc)
 	out.Secret = Secret()
-	c.count.Finished(t)
 	if out.Kiosk = c.rules.Session.Kiosk; !out.Kiosk {
 		out.Known = s.Lockout.MakeKnown(a.Known, next.Person)
 	}
