@@ -234,17 +234,19 @@ func (s *Service) count(t *store.Tx, in store.SignIn, v *flow.Verdict, c checked
 	if err != nil {
 		return err
 	}
-	if counted.Refused {
+	if counted.Tripped && s.Notify != nil {
+		if err := s.Notify.Guessed(t, in.Person, c.rules.Lockout); err != nil {
+			return err
+		}
+	}
+	switch {
+	case counted.Refused:
 		v.Reason, out.Silent = audit.Delayed, counted.Silent
 		if !out.Silent {
 			out.Wait = counted.Wait
 		}
 		return nil
-	}
-	if counted.Tripped && s.Notify != nil {
-		return s.Notify.Guessed(t, in.Person, c.rules.Lockout)
-	}
-	if v.Reason != "" {
+	case v.Reason != "":
 		return nil
 	}
 	if c.consume != nil {
