@@ -116,7 +116,7 @@ type Outcome struct {
 	Refused bool
 	Wait    time.Duration // with Refused: how long, as far as it may be told
 	Silent  bool          // with Refused: the answer is to read like that to a wrong one
-	Tripped bool          // with this wrong answer strangers have to wait: the person is to be told
+	Tripped bool          // with this wrong answer, refused or not, strangers have to wait: the person is to be told
 }
 
 // Take counts a wrong answer, or lets a right one pass, unless it has to wait. Of a refused try nothing counts but in the lanes before the full one.
@@ -214,7 +214,9 @@ func (s *Service) Finished(t *store.Tx, cookie string, id user.ID) {
 
 // Lift forgets every count of a person, who is known by these names.
 func Lift(t *store.Tx, u user.User) {
-	for _, lanes := range []string{string(u.ID), user.NameKey(u.Username), user.NameKey(u.Email)} {
-		t.ClearLanes(lanes + ":")
+	id := string(u.ID)
+	// In the order in which Take holds them: two that lock in two orders would wait for each other.
+	for _, lanes := range []string{user.NameKey(u.Username) + ":", user.NameKey(u.Email) + ":", id + ":known:", id + ":stranger", id + ":"} {
+		t.ClearLanes(lanes)
 	}
 }
