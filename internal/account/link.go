@@ -114,9 +114,8 @@ func (s *Service) UseLink(ctx context.Context, o audit.Origin, token string, f F
 	return err
 }
 
-// Admit spends the link of a mail about guesses and gives the cookie that makes this browser one of the person's own: guesses made elsewhere do
-// not slow it. cookie is what it has of that kind.
-func (s *Service) Admit(ctx context.Context, o audit.Origin, token, cookie string) (string, error) {
+// Admit spends the link of a mail about guesses and gives the cookie of Known.
+func (s *Service) Admit(ctx context.Context, o audit.Origin, token string) (string, error) {
 	link, err := s.ReadLink(ctx, token)
 	if err == nil && link.Kind != LinkBrowser {
 		err = ErrLinkGone
@@ -131,11 +130,12 @@ func (s *Service) Admit(ctx context.Context, o audit.Origin, token, cookie strin
 	if errors.Is(err, store.ErrConflict) {
 		err = ErrLinkGone
 	}
-	return s.Known(cookie, link.Person), err
+	return s.Known(link.Person), err
 }
 
-// Known gives the cookie that makes a browser known for whom a link in it was used: the guesses of others do not slow it. "": it has one.
-func (s *Service) Known(cookie string, u user.User) string { return s.Lockout.MakeKnown(cookie, u.ID) }
+// Known gives the cookie that makes a browser known for whom a link in it was used: the guesses of others do not slow it. It is a new one also
+// where the browser has one, whose count may be what sent the person to their mail.
+func (s *Service) Known(u user.User) string { return s.Lockout.MakeKnown("", u.ID) }
 
 // takeUp gives the person of a link the password that they chose.
 func (s *Service) takeUp(t *store.Tx, link Link, made passwords.Made) error {

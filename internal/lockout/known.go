@@ -24,6 +24,9 @@ func (s *Service) known(cookie string, id user.ID) (string, bool) {
 	return name, err == nil && hmac.Equal(got, s.knownMAC(name, id))
 }
 
+// browserLane is the counter of that name.
+func browserLane(id user.ID, name string) string { return string(id) + ":known:" + name }
+
 func (s *Service) knownMAC(name string, id user.ID) []byte {
 	m := hmac.New(sha256.New, s.key)
 	m.Write([]byte("known " + name + " " + string(id)))

@@ -62,7 +62,6 @@ type lane struct {
 	shared bool // by everybody at an address: a right answer takes back its try; else it clears the lane
 	silent bool // counts for both names of a person: to say that it is full would tell that they are one person's
 	person bool // the strangers' count of a person
-	known  bool // of a browser
 }
 
 // Of gives where a try counts.
@@ -78,7 +77,7 @@ func (s *Service) Of(try Try) Count {
 	}
 	switch {
 	case known != "":
-		c.lanes = append(c.lanes, lane{name: who + ":known:" + known, slow: true, known: true})
+		c.lanes = append(c.lanes, lane{name: browserLane(user.ID(who), known), slow: true})
 	case try.Typed != "" || try.Person == nil:
 		c.lanes = append(c.lanes, lane{name: user.NameKey(try.Typed) + ":typed", slow: true}, lane{name: who + ":stranger", slow: true, silent: true, person: try.Person != nil})
 	default:
@@ -117,7 +116,7 @@ type Outcome struct {
 	Refused bool
 	Wait    time.Duration // with Refused: how long, as far as it may be told
 	Silent  bool          // with Refused: the answer is to read like that to a wrong one
-	Tripped bool          // with this wrong answer strangers have to wait: the person is to be told
+	Tripped bool          // with this wrong answer, refused or not, strangers have to wait: the person is to be told
 }
 
 // Take counts a wrong answer, or lets a right one pass, unless it has to wait. Of a refused try nothing counts but in the lanes before the full one.
@@ -205,19 +204,19 @@ func (c Count) GiveBack(t *store.Tx) {
 	}
 }
 
-// Finished is for a sign-in that is complete: the count of a known browser begins anew. That of strangers does not: somebody else may be
-// guessing meanwhile.
-func (c Count) Finished(t *store.Tx) {
-	for _, l := range c.lanes {
-		if l.known {
-			t.ClearAttempts(l.name)
-		}
+// Finished is for a sign-in that is complete, whatever its last proof was: the count of the browser, if it is a known one of id's, begins anew.
+// That of strangers does not: somebody else may be guessing meanwhile.
+func (s *Service) Finished(t *store.Tx, cookie string, id user.ID) {
+	if name, ok := s.known(cookie, id); ok {
+		t.ClearAttempts(browserLane(id, name))
 	}
 }
 
 // Lift forgets every count of a person, who is known by these names.
 func Lift(t *store.Tx, u user.User) {
-	for _, lanes := range []string{string(u.ID), user.NameKey(u.Username), user.NameKey(u.Email)} {
-		t.ClearLanes(lanes + ":")
+	id := string(u.ID)
+	// In the order in which Take holds them: two that lock in two orders would wait for each other.
+	for _, lanes := range []string{user.NameKey(u.Username) + ":", user.NameKey(u.Email) + ":", id + ":known:", id + ":stranger", id + ":"} {
+		t.ClearLanes(lanes)
 	}
 }

@@ -154,7 +154,8 @@ func TestKnown(t *testing.T) {
 			}
 		}
 		storetest.Change(t, one, func(tx *store.Tx) error {
-			s.Of(mine).Finished(tx)
+			s.Finished(tx, mine.Known, p.ID)
+			s.Finished(tx, "x", p.ID)
 			return storetest.Event(tx, p.ID)
 		})
 		if take(t, one, s.Of(mine), true).Refused || !take(t, one, s.Of(try(p, "198.51.100.1")), true).Refused {

@@ -234,17 +234,19 @@ func (s *Service) count(t *store.Tx, in store.SignIn, v *flow.Verdict, c checked
 	if err != nil {
 		return err
 	}
-	if counted.Refused {
+	if counted.Tripped && s.Notify != nil {
+		if err := s.Notify.Guessed(t, in.Person, c.rules.Lockout); err != nil {
+			return err
+		}
+	}
+	switch {
+	case counted.Refused:
 		v.Reason, out.Silent = audit.Delayed, counted.Silent
 		if !out.Silent {
 			out.Wait = counted.Wait
 		}
 		return nil
-	}
-	if counted.Tripped && s.Notify != nil {
-		return s.Notify.Guessed(t, in.Person, c.rules.Lockout)
-	}
-	if v.Reason != "" {
+	case v.Reason != "":
 		return nil
 	}
 	if c.consume != nil {
@@ -313,9 +315,9 @@ func (s *Service) follow(t *store.Tx, in store.SignIn, a Answer, c checked, v fl
 // open gives the browser a session with a new secret: its present one, if it is the same person's and alive, renewed;
 // else a new one, and another person's present one ends.
 func (s *Service) open(t *store.Tx, a Answer, c checked, next *store.Flow, out *Result, events *[]audit.Event) error {
+	s.Lockout.Finished(t, a.Known, next.Person)
 	t.MustStand(next.Person, c.phc)
 	out.Secret = Secret()
-	c.count.Finished(t)
 	if out.Kiosk = c.rules.Session.Kiosk; !out.Kiosk {
 		out.Known = s.Lockout.MakeKnown(a.Known, next.Person)
 	}

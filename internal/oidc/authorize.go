@@ -71,6 +71,7 @@ type Problem struct {
 	Name   string
 	Detail string
 	Client *store.Client // if known
+	Kiosk  bool          // with not_allowed: the browser is to keep nothing of the sign-in
 }
 
 // Authorize answers an authorization request (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2). query is its parameters; for
@@ -112,7 +113,7 @@ func (p *Provider) Authorize(ctx context.Context, o audit.Origin, query url.Valu
 		if a.prompt.none {
 			return a.refuse(ctx, fosite.ErrAccessDenied.WithHint("The person may not use this application."))
 		}
-		return a.problem(ctx, &Problem{Name: "not_allowed", Client: u.client}, nil)
+		return a.problem(ctx, &Problem{Name: "not_allowed", Client: u.client, Kiosk: a.kiosk()}, nil)
 	}
 	return a.grant(ctx)
 }
@@ -206,9 +207,12 @@ func (a *asked) issue(ctx context.Context, code string) (Answer, error) {
 		return Answer{}, err
 	}
 	out := a.respond(url.Values{"code": {code}})
-	out.Response.Kiosk = a.client.Kiosk || s.Kiosk
+	out.Response.Kiosk = a.kiosk()
 	return out, nil
 }
+
+// kiosk reports whether the browser is to keep nothing of the sign-in.
+func (a *asked) kiosk() bool { return a.client.Kiosk || a.visitor.Session.Kiosk }
 
 // respond completes a response with state and iss (RFC 9207).
 func (a *asked) respond(params url.Values) Answer {

@@ -114,14 +114,12 @@ func (s *Server) showLink(w http.ResponseWriter, r *http.Request) {
 
 // admit makes this browser known, and signs in from it.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request, link account.Link) {
-	known, err := s.Account.Admit(r.Context(), s.origin(w, r), r.PathValue("token"), cookie(r, s.names.known))
+	known, err := s.Account.Admit(r.Context(), s.origin(w, r), r.PathValue("token"))
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	if known != "" {
-		s.keepFor(w, s.names.known, known, knownLife)
-	}
+	s.keepFor(w, s.names.known, known, knownLife)
 	s.begin(w, r, flow.Needs{}, errand{Return: "/account", Hint: link.Person.Username})
 }
 
@@ -140,11 +138,10 @@ func (s *Server) useLink(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil:
 		name := link.Person.Username
-		if known := s.Account.Known(cookie(r, s.names.known), link.Person); known != "" && name != "" {
-			s.keepFor(w, s.names.known, known, knownLife)
-		}
 		if link.Kind == account.LinkSetup {
 			name = r.PostForm.Get("username")
+		} else {
+			s.keepFor(w, s.names.known, s.Account.Known(link.Person), knownLife)
 		}
 		s.begin(w, r, flow.Needs{}, errand{Return: "/account", Hint: name}) // to sign in with it, second factor and all
 	case alert != "":

@@ -102,6 +102,7 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, query url.Valu
 		if out.Problem.Name == "not_allowed" {
 			status = http.StatusForbidden
 		}
+		s.leaveKiosk(w, out.Problem.Kiosk)
 		s.problem(w, r, status, out.Problem.Name, out.Problem.Detail)
 	case out.SignIn != nil:
 		query.Del("id_token_hint") // it is a token, and its subject is among the needs
@@ -122,10 +123,10 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, query url.Valu
 		}
 		s.begin(w, r, out.SignIn.Needs, e)
 	case out.Response.FormPost:
-		s.leaveKiosk(w, out.Response)
+		s.leaveKiosk(w, out.Response.Kiosk)
 		s.formPost(w, r, out.Response)
 	default:
-		s.leaveKiosk(w, out.Response)
+		s.leaveKiosk(w, out.Response.Kiosk)
 		h := w.Header()
 		h["Location"] = []string{out.Response.Location()}
 		h["Cache-Control"] = []string{"no-store"}
@@ -135,8 +136,8 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, query url.Valu
 }
 
 // leaveKiosk takes back every cookie of a sign-in at a computer that many share. The session goes on for the application alone.
-func (s *Server) leaveKiosk(w http.ResponseWriter, out *oidc.Response) {
-	if out.Kiosk {
+func (s *Server) leaveKiosk(w http.ResponseWriter, kiosk bool) {
+	if kiosk {
 		for _, name := range []string{s.names.session, s.names.browser, s.names.known, s.names.device} {
 			s.keep(w, name, "")
 		}

@@ -263,6 +263,20 @@ func TestOldPassword(t *testing.T) {
 	})
 }
 
+// TestKioskRefused: a kiosk keeps no cookie of a person either who may not use the application.
+func TestKioskRefused(t *testing.T) {
+	t.Parallel()
+	a := onSQLite(t)
+	a.ApplyFile(t, "groups: [nobodys]\nclients:\n  - {client_id: till, kiosk: true, allowed_groups: [nobodys], client_secret: "+servertest.Secret+", redirect_uris: ["+servertest.Redirect+"], scope: openid}\n")
+	b := a.Browser(t)
+	p := b.Follow(b.Get(authorizeURL("till", "scope", "openid")))
+	p = b.Follow(b.Fill(p, "username", "alice", "password", servertest.Password))
+	p = b.Fill(p, "code", a.totp(t, servertest.TOTP))
+	if p = b.Get(p.Location); p.Status != http.StatusForbidden || b.Cookie("portvakt") != "" || in(b) {
+		t.Errorf("refused at a kiosk with %d, she is signed in: %v", p.Status, in(b))
+	}
+}
+
 // TestKiosk: on a computer that many share an application signs in each time, and the browser keeps no cookie of it; the application's tokens go on.
 func TestKiosk(t *testing.T) {
 	t.Parallel()
