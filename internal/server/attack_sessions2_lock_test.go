@@ -1,0 +1,127 @@
+package server_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/server/servertest"
+	"github.com/portvakt/portvakt/internal/sms"
+	"github.com/portvakt/portvakt/internal/user"
+)
+
+// TestUnlockRemembers: a code that unlocks a session does no more: no field makes its browser a remembered one.
+func TestUnlockRemembers(t *testing.T) {
+	t.Parallel()
+	a := newAttack(t, storetestSQLite(t), servertest.Options{Apply: servertest.Sample() + remembering})
+	b := a.signIn(t, "alice", servertest.TOTP)
+	b.FillWith(b.Get("/account"), `action="/account/lock"`)
+	p := unlocks(t, b, "/account")
+	if strings.Contains(p.Body, `name="remember"`) {
+		t.Fatal("the page has the box")
+	}
+	b.Fill(p, "code", a.totp(t, servertest.TOTP), "remember", "1")
+	if b.Cookie("portvakt-device") != "" || len(a.Events(t, audit.DeviceRemembered)) != 0 {
+		t.Error("a code that unlocked a session made the browser a remembered one")
+	}
+}
+
+// TestStepUpUnlocks: a session that is locked while somebody proves more in it is unlocked by what unlocks a session, and not by a text message.
+func TestStepUpUnlocks(t *testing.T) {
+	t.Parallel()
+	a := newAttack(t, storetestSQLite(t), servertest.Options{SMS: sms.Config{Wire: "file"}, Apply: servertest.Sample() +
+		"policies:\n  factors: {required: false, remember_device: 7d}\n"})
+	b := a.remembered(t)
+	p := b.Follow(b.Get(authorizeURL("conf", "claims", `{"id_token":{"acr":{"essential":true,"value":"`+string(user.ACR2FA)+`"}}}`)))
+	if !strings.Contains(p.Body, `value="sms"`) {
+		t.Fatalf("no way by text message: %d\n%s", p.Status, p.Body)
+	}
+	sent := len(a.Texts(t))
+	p = b.Follow(b.Press(p, "way", "sms"))
+	b.FillWith(b.Get("/account"), `action="/account/lock"`)
+	unlocks(t, b, "/account")
+	text := a.AwaitTexts(t, sent+1)[sent].Code()
+	b.FillWith(b.Get(p.URL.Path), `name="code"`, "code", text)
+	if in(b) || a.count(t, audit.SessionUnlocked, "") != 0 {
+		t.Error("a text message unlocked the session")
+	}
+}
+
+// TestLockedDoors (SE-02): a locked session does nothing at any door, with forms from before it was locked.
+func TestLockedDoors(t *testing.T) {
+	t.Parallel()
+	a := onSQLite(t)
+	b, other := a.signIn(t, "alice", servertest.TOTP), a.signIn(t, "alice", servertest.TOTP)
+	home := b.Get("/account")
+	_, seats := seats(t, b)
+	token := token(t, home)
+	tokens := a.tokens(t, "conf", mustCode(t, b.Get(authorizeURL("conf"))))
+	b.FillWith(home, `action="/account/lock"`)
+	n := len(a.Events(t))
+	for path, form := range map[string]url.Values{
+		"/account/sessions/others":      {},
+		"/account/sessions/" + seats[0]: {},
+		"/account/password":             {"current": {servertest.Password}, "password": {another}, "repeat": {another}},
+		"/account/recovery":             {},
+		"/account/devices/all":          {"action": {"forget"}},
+		"/account/add/totp":             {"code": {"000000"}},
+		"/account/stop":                 {"factor": {"x"}},
+		"/account/lock":                 {},
+	} {
+		form.Set("form_token", token)
+		if p := b.Post(path, form); p.Status != http.StatusSeeOther || !strings.Contains(p.Location, "/login/") {
+			t.Errorf("SE-02: POST %s of a locked session got %d %s", path, p.Status, p.Location)
+		}
+	}
+	for _, e := range a.Events(t)[n:] {
+		if e.Kind != audit.FlowBegun {
+			t.Errorf("SE-02: a locked session did %+v", e)
+		}
+	}
+	hint := tokens["id_token"].(string)
+	for _, more := range [][]string{{}, {"prompt", "none"}, {"prompt", "login"}, {"prompt", "consent"}, {"prompt", "select_account"}, {"max_age", "9999"}, {"max_age", "0"}, {"id_token_hint", hint},
+		{"id_token_hint", hint, "prompt", "none"}, {"response_mode", "form_post"}, {"response_mode", "form_post", "prompt", "none"}, {"acr_values", string(user.ACRPhR)}} {
+		p := b.Get(authorizeURL("conf", more...))
+		if response(t, p).Get("code") != "" || strings.Contains(p.Body, `name="code"`) {
+			t.Errorf("SE-02: %v of a locked session gave a code", more)
+		}
+	}
+	if p := b.Get("/userinfo"); p.Status == http.StatusOK {
+		t.Error("SE-02: /userinfo by cookie")
+	}
+	if !in(other) {
+		t.Error("another session of hers ended")
+	}
+}
+
+// TestLinkToOldMailbox (RS-03): a link that went to an address which is hers no more opens nothing.
+func TestLinkToOldMailbox(t *testing.T) {
+	t.Parallel()
+	a := onSQLite(t)
+	forgot(t, a.Browser(t), "alice")
+	path := a.mailedLink(t, 1)
+	a.ApplyFile(t, strings.Replace(servertest.Sample(), "alice@example.se", "alice@new.example.se", 1))
+	b := a.Browser(t)
+	if p := b.Get(path); p.Status != http.StatusGone {
+		if p = take(b, p); p.Status == http.StatusSeeOther {
+			t.Error("RS-03: who reads the mailbox that was taken from her account sets her password")
+		}
+	}
+}
+
+// TestOutlivedAgain: a password that is too old is not replaced by itself.
+func TestOutlivedAgain(t *testing.T) {
+	t.Parallel()
+	weak(t, "{max_age: 30d}", func(t *testing.T, a *attack) {
+		a.clock.Add(31 * 24 * time.Hour)
+		b := a.Browser(t)
+		p := b.Follow(b.Fill(proved(t, b, "alice"), "code", a.totp(t, servertest.TOTP)))
+		p = shows(t, p, `autocomplete="new-password"`)
+		if b.Fill(p, "password", servertest.Password, "repeat", servertest.Password); in(b) {
+			t.Error("contract §5: the password that max_age takes no more replaced itself")
+		}
+	})
+}
