@@ -29,11 +29,12 @@ func (s *Service) Mails() bool { return s.Notify.Posts() }
 
 // Forgot mails a one-time link for a new password to the person whom login names, if there is one who may sign in and has a mail address. The
 // link lives 20 minutes and makes earlier ones of its kind worthless, but not those that an administrator made for longer: a stranger
-// can come here. At most 3 go to a person and 20 are asked for from an address in any hour.
+// can come here. At most 3 go to a person and 20 are asked for from an address in any hour; a browser that the person has signed in with
+// before, which known is the cookie of, has its own 3.
 //
 // Whatever came of it stands in the trail alone (threats EN-03): for everybody the trips and the rows are as many, and the
 // outbox is not woken, so that no mail goes out while the next answer is timed.
-func (s *Service) Forgot(ctx context.Context, o audit.Origin, login string) error {
+func (s *Service) Forgot(ctx context.Context, o audit.Origin, login, known string) error {
 	if !s.Mails() {
 		return ErrMailOff
 	}
@@ -44,7 +45,7 @@ func (s *Service) Forgot(ctx context.Context, o audit.Origin, login string) erro
 		if err != nil && !errors.Is(err, user.ErrNotFound) {
 			return err
 		}
-		why, err := s.mayAsk(t, o, p, login)
+		why, err := s.mayAsk(t, o, p, login, known)
 		if err != nil {
 			return err
 		}
@@ -61,10 +62,10 @@ func (s *Service) Forgot(ctx context.Context, o audit.Origin, login string) erro
 }
 
 // mayAsk counts, first the address and then the person, or the name that is nobody's. The reason says why there is no link.
-func (s *Service) mayAsk(t *store.Tx, o audit.Origin, p *store.Person, login string) (audit.Reason, error) {
+func (s *Service) mayAsk(t *store.Tx, o audit.Origin, p *store.Person, login, known string) (audit.Reason, error) {
 	why, who := audit.UnknownUser, "nobody:"+user.NameKey(login)
 	if p != nil {
-		why, who = "", string(p.ID)
+		why, who = "", string(p.ID)+":"+s.Lockout.Known(known, p)
 		switch {
 		case p.Disabled():
 			why = audit.Disabled

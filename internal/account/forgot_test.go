@@ -19,7 +19,7 @@ var linked = regexp.MustCompile(`https://login\.example\.se/link/([A-Z2-7]{52})\
 // forgets asks for a new password and gives the token that is mailed to p, or "".
 func (r *rig) forgets(s *Service, p *store.Person, o audit.Origin, login string) string {
 	r.t.Helper()
-	if err := s.Forgot(ctx, o, login); err != nil {
+	if err := s.Forgot(ctx, o, login, ""); err != nil {
 		r.t.Fatal(err)
 	}
 	token := ""
@@ -145,7 +145,7 @@ func TestForgotIsSilent(t *testing.T) {
 		}{{"anna", 1, ""}, {"nobody", 1, audit.UnknownUser}, {"", 1, audit.UnknownUser}, {"dora", 1, audit.Disabled}, {"mia", 1, audit.NotAllowed}, {"anna\x00", 1, audit.UnknownUser},
 			{"\xff", 1, audit.UnknownUser}, {strings.Repeat("x", 4000), 1, audit.UnknownUser}, {"eve", 1, audit.Delayed}, {"anna", 9, audit.Delayed}, {"nobody", 9, audit.Delayed}} {
 			reads, writes := r.s.DB.Trips()
-			if err := r.s.Forgot(ctx, from(c.place), c.name); err != nil {
+			if err := r.s.Forgot(ctx, from(c.place), c.name, ""); err != nil {
 				t.Fatal(err)
 			}
 			after, afterWrites := r.s.DB.Trips()
@@ -184,7 +184,7 @@ func TestForgotIsCounted(t *testing.T) {
 		var asks []func() error
 		for i := range 12 {
 			asks = append(asks, func() error {
-				return []*Service{r.s, r.other}[i%2].Forgot(ctx, from(100+i), []string{"anna", "anna@example.se"}[i%2])
+				return []*Service{r.s, r.other}[i%2].Forgot(ctx, from(100+i), []string{"anna", "anna@example.se"}[i%2], "")
 			})
 		}
 		if n := r.won(race(asks...), nil); n != 12 {
@@ -269,7 +269,7 @@ func TestForgotWithoutMail(t *testing.T) {
 	each(t, func(t *testing.T, s, _ *Service) {
 		storetest.AddUser(t, s.DB, "anna")
 		_, before := s.DB.Trips()
-		if err := s.Forgot(ctx, from(1), "anna"); !errors.Is(err, ErrMailOff) || s.Mails() {
+		if err := s.Forgot(ctx, from(1), "anna", ""); !errors.Is(err, ErrMailOff) || s.Mails() {
 			t.Errorf("%v", err)
 		}
 		if _, after := s.DB.Trips(); after != before {

@@ -130,12 +130,22 @@ func (s *Service) Admit(ctx context.Context, o audit.Origin, token string) (stri
 	if errors.Is(err, store.ErrConflict) {
 		err = ErrLinkGone
 	}
-	return s.Known(link.Person), err
+	if err != nil {
+		return "", err
+	}
+	return s.Known(ctx, link.Person.ID)
 }
 
 // Known gives the cookie that makes a browser known for whom a link in it was used: the guesses of others do not slow it. It is a new one also
 // where the browser has one, whose count may be what sent the person to their mail.
-func (s *Service) Known(u user.User) string { return s.Lockout.MakeKnown("", u.ID) }
+func (s *Service) Known(ctx context.Context, id user.ID) (string, error) {
+	var p *store.Person
+	err := s.DB.View(ctx, func(t *store.Tx) (err error) { p, err = t.PersonByID(id); return err })
+	if err != nil {
+		return "", err
+	}
+	return s.Lockout.MakeKnown("", p), nil
+}
 
 // takeUp gives the person of a link the password that they chose.
 func (s *Service) takeUp(t *store.Tx, link Link, made passwords.Made) error {

@@ -28,6 +28,7 @@ type Changed struct {
 	Secret string        // of the present session, whose old one is dead
 	Reason audit.Reason  // WrongPassword or Delayed: nothing was changed
 	Wait   time.Duration // with Delayed
+	Known  string        // the cookie of a browser that was known with the old password; "" if it was not
 }
 
 // strong reports whether a session may change the password of its person. The present password is the proof, so its age does not
@@ -38,11 +39,11 @@ func strong(s user.Session, hasFactor bool) bool { return Fresh(s, hasFactor, s.
 // PasswordRules are those of policy for the person's next password. ErrNotFresh: the session is too weak to change it; ErrNoPassword.
 func (s *Service) PasswordRules(ctx context.Context, me Self) (policy.Password, error) {
 	_, rules, err := s.ownPassword(ctx, me)
-	return rules, err
+	return rules.Password, err
 }
 
 // ownPassword gives the person with the password that they have now, and the rules for the next.
-func (s *Service) ownPassword(ctx context.Context, me Self) (*store.Person, policy.Password, error) {
+func (s *Service) ownPassword(ctx context.Context, me Self) (*store.Person, policy.Policy, error) {
 	var p *store.Person
 	err := s.DB.View(ctx, func(t *store.Tx) (err error) {
 		if p, err = t.PersonByID(me.Person.ID); err != nil {
@@ -63,9 +64,9 @@ func (s *Service) ownPassword(ctx context.Context, me Self) (*store.Person, poli
 		err = ErrEnded
 	}
 	if err != nil {
-		return nil, policy.Password{}, err
+		return nil, policy.Policy{}, err
 	}
-	rules, err := s.Passwords.Rules(ctx, p.User)
+	rules, err := s.rules(ctx, p)
 	return p, rules, err
 }
 
@@ -83,17 +84,18 @@ func (s *Service) ChangePassword(ctx context.Context, me Self, f PasswordForm) (
 	case f.New != f.Repeat:
 		return Changed{}, ErrMismatch
 	}
-	if _, err := s.Passwords.Fits(rules, p.User, f.New); err != nil {
+	if _, err := s.Passwords.Fits(rules.Password, p.User, f.New); err != nil {
 		return Changed{}, err // no try is spent
 	}
-	right, err := s.isPassword(ctx, p, f.Current)
+	count := s.Lockout.Of(lockout.Try{Origin: me.Origin, Person: p, Known: me.Known, Rules: rules.Lockout})
+	wait, right, err := s.tried(ctx, p, count, f.Current)
 	if err != nil {
 		return Changed{}, err
 	}
 	var made passwords.Made
 	var refusal error // told only to who is within the limit: it says that the present password was right
 	if right {
-		made, refusal = s.Passwords.Make(ctx, rules, p.User, f.New)
+		made, refusal = s.Passwords.Make(ctx, rules.Password, p.User, f.New)
 	}
 	var out Changed
 	err = s.held(ctx, me, func(w work) error {
@@ -101,9 +103,12 @@ func (s *Service) ChangePassword(ctx context.Context, me Self, f PasswordForm) (
 		if !strong(me.Session, len(w.have) > 0) {
 			return ErrNotFresh
 		}
-		counted, err := s.Lockout.Of(lockout.Try{Origin: me.Origin, Person: p, Known: me.Known, Rules: w.rules.Lockout}).Take(w.Tx, right)
-		if err == nil && counted.Tripped {
-			err = s.Notify.Guessed(w.Tx, p, w.rules.Lockout)
+		counted, err := count.Take(w.Tx, right)
+		if counted.Tripped {
+			s.Notify.Guessed(p.ID)
+		}
+		if wait.Refused && !counted.Refused {
+			counted = wait // it had to when the answer came
 		}
 		switch {
 		case err != nil:
@@ -115,7 +120,7 @@ func (s *Service) ChangePassword(ctx context.Context, me Self, f PasswordForm) (
 		case refusal != nil:
 			return refusal
 		default:
-			out.Secret, err = s.setOwn(w, p.Password, made)
+			out.Secret, out.Known, err = s.setOwn(w, p, made)
 			return err
 		}
 		return w.record(audit.Event{Kind: audit.PasswordChanged, Outcome: audit.Refused, Reason: out.Reason}, "", "")
@@ -130,22 +135,42 @@ func (s *Service) ChangePassword(ctx context.Context, me Self, f PasswordForm) (
 	return out, nil
 }
 
-// isPassword reports whether password is the one that p has.
-func (s *Service) isPassword(ctx context.Context, p *store.Person, password string) (bool, error) {
+// tried says whether a try at the present password of p has to wait, and else whether it is right. What has to wait is not looked at: its
+// time would tell.
+func (s *Service) tried(ctx context.Context, p *store.Person, count lockout.Count, password string) (wait lockout.Outcome, right bool, err error) {
+	if err = s.DB.View(ctx, func(t *store.Tx) (err error) { wait, err = count.Waits(t); return err }); err != nil {
+		return wait, false, err
+	}
+	phc := p.Password
+	if wait.Refused {
+		phc = s.Hasher.Decoy()
+	}
+	right, err = s.isPassword(ctx, phc, password)
+	return wait, right, err
+}
+
+// isPassword reports whether password is that of phc.
+func (s *Service) isPassword(ctx context.Context, phc, password string) (bool, error) {
 	normal, err := factor.Normal(password)
 	if err != nil {
 		normal = "" // too long or not text: wrong, at the price of any other
 	}
-	right, _, err := s.Hasher.Check(ctx, normal, p.Password)
+	right, _, err := s.Hasher.Check(ctx, normal, phc)
 	return right && normal != "", err
 }
 
-// setOwn writes the new password in place of was, and tells its owner. It gives the present session's new secret.
-func (s *Service) setOwn(w work, was string, made passwords.Made) (string, error) {
-	if err := w.SetPassword(w.me.Person.ID, was, made.PHC, made.Under, w.me.Session.ID); err != nil {
-		return "", err
+// setOwn writes the new password in place of the one that p has, and tells its owner. It gives the present session's new secret, and the cookie of
+// a browser that is known, which the old password's is not any more.
+func (s *Service) setOwn(w work, p *store.Person, made passwords.Made) (secret, known string, err error) {
+	if err := w.SetPassword(p.ID, p.Password, made.PHC, made.Under, w.me.Session.ID); err != nil {
+		return "", "", err
 	}
-	secret := newSecret()
+	secret = newSecret()
 	w.RotateSession(w.me.Session.ID, hash(secret))
-	return secret, s.Notify.Mail(w.Tx, w.me.Person, "mail.password_changed")
+	if s.Lockout.Known(w.me.Known, p) != "" {
+		after := *p
+		after.PasswordChanged = w.Now()
+		known = s.Lockout.MakeKnown("", &after)
+	}
+	return secret, known, s.Notify.Mail(w.Tx, w.me.Person, "mail.password_changed")
 }

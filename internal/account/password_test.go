@@ -252,7 +252,7 @@ func TestOvertaken(t *testing.T) {
 		why, err := r.change(r.other, me, good, better) // the session goes on
 		r.says("the first", why, "", err)
 		err = r.s.held(ctx, me, func(w work) error {
-			_, err := r.s.setOwn(w, p.Password, passwords.Made{PHC: "$argon2id$other"})
+			_, _, err := r.s.setOwn(w, p, passwords.Made{PHC: "$argon2id$other"})
 			return err
 		})
 		r.is("the second", err, ErrGone) // which ChangePassword calls ErrOvertaken

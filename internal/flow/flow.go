@@ -57,6 +57,7 @@ type Flow struct {
 	App      string         `json:"app,omitempty"`     // its name; for what is sent to the person
 	Person   user.ID        `json:"person,omitempty"`  // set by the first right proof
 	From     user.SessionID `json:"from,omitempty"`    // the session that proves more, or is unlocked; it has to be alive at the end
+	Kiosk    bool           `json:"kiosk,omitempty"`   // the browser keeps nothing of it: its session is new, and for the client alone
 	Unlock   bool           `json:"unlock,omitempty"`  // the session From is locked: one proof is enough
 	Means    Means          `json:"means,omitzero"`    // of that person
 	Second   bool           `json:"second,omitempty"`  // a second factor is needed

@@ -5,39 +5,50 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"strings"
 
+	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
 )
 
 // A browser in which a person has signed in gets a cookie that says so (OWASP Device Cookies). Its tries are counted by
 // themselves, so that nobody who guesses elsewhere, not even behind the same address, keeps the person out. The cookie
-// is a name for the counter and a MAC over that name and the person's id; it signs nobody in.
+// is a name for the counter and a MAC over that name, the person's id and when their password was set: who knew an older one has no
+// budget of guesses at the next. It signs nobody in.
 
-// known gives the name of the counter if cookie says that id has signed in with it before.
-func (s *Service) known(cookie string, id user.ID) (string, bool) {
+// known gives the name of the counter if cookie says that p has signed in with it before, and since the password was set.
+func (s *Service) known(cookie string, p *store.Person) (string, bool) {
 	name, mac, ok := strings.Cut(cookie, ".")
-	if !ok || len(name) != 26 {
+	if !ok || len(name) != 26 || p == nil {
 		return "", false
 	}
 	got, err := base64.RawURLEncoding.DecodeString(mac)
-	return name, err == nil && hmac.Equal(got, s.knownMAC(name, id))
+	return name, err == nil && hmac.Equal(got, s.knownMAC(name, p))
+}
+
+// Known names the browser that cookie says p has signed in with before; "": it is not one.
+func (s *Service) Known(cookie string, p *store.Person) string {
+	if name, ok := s.known(cookie, p); ok {
+		return name
+	}
+	return ""
 }
 
 // browserLane is the counter of that name.
 func browserLane(id user.ID, name string) string { return string(id) + ":known:" + name }
 
-func (s *Service) knownMAC(name string, id user.ID) []byte {
+func (s *Service) knownMAC(name string, p *store.Person) []byte {
 	m := hmac.New(sha256.New, s.key)
-	m.Write([]byte("known " + name + " " + string(id)))
+	fmt.Fprintf(m, "known %s %s %d", name, p.ID, p.PasswordChanged.UnixMicro())
 	return m.Sum(nil)
 }
 
-// MakeKnown gives the cookie for a browser in which id has just signed in: a new one, or "" where it has one already.
-func (s *Service) MakeKnown(cookie string, id user.ID) string {
-	if _, ok := s.known(cookie, id); ok {
+// MakeKnown gives the cookie for a browser in which p has just signed in: a new one, or "" where it has one already.
+func (s *Service) MakeKnown(cookie string, p *store.Person) string {
+	if _, ok := s.known(cookie, p); ok {
 		return ""
 	}
 	name := rand.Text()
-	return name + "." + base64.RawURLEncoding.EncodeToString(s.knownMAC(name, id))
+	return name + "." + base64.RawURLEncoding.EncodeToString(s.knownMAC(name, p))
 }

@@ -71,7 +71,7 @@ func (s *Service) Of(try Try) Count {
 	known := ""
 	if try.Person != nil {
 		who = string(try.Person.ID)
-		if name, ok := s.known(try.Known, try.Person.ID); ok {
+		if name, ok := s.known(try.Known, try.Person); ok {
 			known = name
 		}
 	}
@@ -116,50 +116,88 @@ type Outcome struct {
 	Refused bool
 	Wait    time.Duration // with Refused: how long, as far as it may be told
 	Silent  bool          // with Refused: the answer is to read like that to a wrong one
-	Tripped bool          // with this wrong answer, refused or not, strangers have to wait: the person is to be told
+	Tripped bool          // after this wrong answer strangers have to wait: the person is to be told
 }
 
-// Take counts a wrong answer, or lets a right one pass, unless it has to wait. Of a refused try nothing counts but in the lanes before the full one.
+// Waits says whether a try would have to wait now. What asks it before it looks at an answer does not look at one that will be refused:
+// then nothing tells whether it was right, not even the time.
+func (c Count) Waits(t *store.Tx) (Outcome, error) {
+	var out Outcome
+	names := make([]string, len(c.lanes))
+	for i, l := range c.lanes {
+		names[i] = l.name
+	}
+	counts, err := t.Counts(names)
+	for i, l := range c.lanes {
+		n, last := counts[i].N, counts[i].Since
+		wait := time.Duration(0)
+		switch {
+		case l.slow:
+			_, wait = pace(c.rules, n, last, t.Now())
+		case n >= l.limit:
+			wait = max(last.Add(l.window).Sub(t.Now()), 0)
+		}
+		if wait > 0 && (!out.Refused || out.Silent) {
+			out = Outcome{Refused: true, Wait: wait, Silent: l.silent}
+		}
+	}
+	return out, err
+}
+
+// Take counts a wrong answer, or lets a right one pass, unless it has to wait. Of a refused try nothing counts, right or wrong; where that is
+// silent, it counts as a wrong one in the other lanes, right or wrong, so that the next answer tells no more than this one.
 func (c Count) Take(t *store.Tx, right bool) (Outcome, error) {
 	var out Outcome
-	for _, l := range c.lanes {
-		var err error
-		if l.slow {
-			err = c.takeSlow(t, l, right, &out)
-		} else {
-			err = takeFixed(t, l, &out)
+	at := make([]int, len(c.lanes))
+	for i, l := range c.lanes {
+		if !l.slow {
+			continue
 		}
-		if err != nil || out.Refused {
-			out.Silent = l.silent
+		n, last, err := t.HoldCount(l.name)
+		if err != nil {
 			return out, err
 		}
+		var wait time.Duration
+		if at[i], wait = pace(c.rules, n, last, t.Now()); wait > 0 && (!out.Refused || out.Silent) {
+			out = Outcome{Refused: true, Wait: wait, Silent: l.silent}
+		}
+	}
+	if out.Refused && !out.Silent {
+		return out, nil
+	}
+	if over, err := c.takeFixed(t); err != nil || over > 0 {
+		return Outcome{Refused: true, Wait: over}, err
+	}
+	for i, l := range c.lanes {
+		if !l.slow || right && !out.Silent || l.silent && out.Silent {
+			continue
+		}
+		out.Tripped = out.Tripped || l.person && at[i]+1 >= c.rules.Attempts
+		t.SetCount(l.name, at[i]+1, forgotten(c.rules, at[i]+1))
 	}
 	return out, nil
 }
 
-func takeFixed(t *store.Tx, l lane, out *Outcome) error {
-	within, err := t.TakeAttempt(l.name, l.limit, l.window, !l.shared)
-	if !within {
-		out.Refused, out.Wait = true, l.window
+// takeFixed takes one try from each lane of a fixed size, or from none: over is then the window of the full one.
+func (c Count) takeFixed(t *store.Tx) (over time.Duration, err error) {
+	var taken []string
+	for _, l := range c.lanes {
+		if l.slow {
+			continue
+		}
+		within, err := t.TakeAttempt(l.name, l.limit, l.window, !l.shared)
+		if err != nil {
+			return 0, err
+		}
+		if !within {
+			for _, name := range taken {
+				t.GiveBackAttempt(name)
+			}
+			return l.window, nil
+		}
+		taken = append(taken, l.name)
 	}
-	return err
-}
-
-func (c Count) takeSlow(t *store.Tx, l lane, right bool, out *Outcome) error {
-	n, last, err := t.HoldCount(l.name)
-	if err != nil {
-		return err
-	}
-	n, wait := pace(c.rules, n, last, t.Now())
-	if wait > 0 {
-		out.Refused, out.Wait = true, wait
-		return nil
-	}
-	if !right {
-		out.Tripped = l.person && n+1 == c.rules.Attempts
-		t.SetCount(l.name, n+1, forgotten(c.rules, n+1))
-	}
-	return nil
+	return 0, nil
 }
 
 // pace gives what is left at now of n wrong answers of which the last was at last, and how long the next has to wait.
@@ -204,11 +242,11 @@ func (c Count) GiveBack(t *store.Tx) {
 	}
 }
 
-// Finished is for a sign-in that is complete, whatever its last proof was: the count of the browser, if it is a known one of id's, begins anew.
+// Finished is for a sign-in that is complete, whatever its last proof was: the count of the browser, if it is a known one of theirs, begins anew.
 // That of strangers does not: somebody else may be guessing meanwhile.
-func (s *Service) Finished(t *store.Tx, cookie string, id user.ID) {
-	if name, ok := s.known(cookie, id); ok {
-		t.ClearAttempts(browserLane(id, name))
+func (s *Service) Finished(t *store.Tx, cookie string, p *store.Person) {
+	if name, ok := s.known(cookie, p); ok {
+		t.ClearAttempts(browserLane(p.ID, name))
 	}
 }
 

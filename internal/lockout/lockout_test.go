@@ -131,7 +131,7 @@ func TestRivals(t *testing.T) {
 func TestKnown(t *testing.T) {
 	bench(t, func(t *testing.T, clock *storetest.Clock, s *Service, p *store.Person, one, two *store.DB) {
 		mine := try(p, "198.51.100.1")
-		mine.Known = s.MakeKnown("", p.ID)
+		mine.Known = s.MakeKnown("", p)
 		for range 10 {
 			take(t, one, s.Of(try(p, "198.51.100.1")), false)
 		}
@@ -143,10 +143,10 @@ func TestKnown(t *testing.T) {
 				t.Errorf("try %d of a known browser: %+v", i, out)
 			}
 		}
-		if s.MakeKnown(mine.Known, p.ID) != "" || s.MakeKnown(mine.Known, "somebody") == "" || s.MakeKnown("x", p.ID) == "" {
+		if s.MakeKnown(mine.Known, p) != "" || s.MakeKnown(mine.Known, &store.Person{User: user.User{ID: "somebody"}}) == "" || s.MakeKnown("x", p) == "" {
 			t.Error("a cookie of the person's own is made again, or another's is taken for it")
 		}
-		for _, forged := range []string{"x", mine.Known + "A", New([]byte("other")).MakeKnown("", p.ID), s.MakeKnown("", "somebody")} {
+		for _, forged := range []string{"x", mine.Known + "A", New([]byte("other")).MakeKnown("", p), s.MakeKnown("", &store.Person{User: user.User{ID: "somebody"}})} {
 			f := try(p, "198.51.100.1")
 			f.Known = forged
 			if out := take(t, one, s.Of(f), true); !out.Refused {
@@ -154,8 +154,8 @@ func TestKnown(t *testing.T) {
 			}
 		}
 		storetest.Change(t, one, func(tx *store.Tx) error {
-			s.Finished(tx, mine.Known, p.ID)
-			s.Finished(tx, "x", p.ID)
+			s.Finished(tx, mine.Known, p)
+			s.Finished(tx, "x", p)
 			return storetest.Event(tx, p.ID)
 		})
 		if take(t, one, s.Of(mine), true).Refused || !take(t, one, s.Of(try(p, "198.51.100.1")), true).Refused {
@@ -236,7 +236,7 @@ func TestAddresses(t *testing.T) {
 		if n := counted(func(i int) string { return fmt.Sprintf("2001:db8:1:%x::1", i) }, 505); n != 500 {
 			t.Errorf("%d from one /48, want 500", n)
 		}
-		if out := take(t, one, s.Of(Try{Origin: audit.Origin{IP: "198.51.100.1"}, Person: p, Typed: "anna", Known: s.MakeKnown("", p.ID), Rules: policy.Default().Lockout}), true); out.Refused {
+		if out := take(t, one, s.Of(Try{Origin: audit.Origin{IP: "198.51.100.1"}, Person: p, Typed: "anna", Known: s.MakeKnown("", p), Rules: policy.Default().Lockout}), true); out.Refused {
 			t.Error("a known browser is slowed by what others do at its address")
 		}
 	})

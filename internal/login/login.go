@@ -73,6 +73,7 @@ type Request struct {
 	Client  string // who asked; for the trail
 	App     string // its name, for a text message
 	Opaque  string // comes back with every View
+	Kiosk   bool   // the browser is to keep nothing of it
 
 	Session *user.Session // who is signed in and only has to prove more, or to unlock it; nil: a whole sign-in
 	Person  *store.Person // with Session
@@ -89,7 +90,7 @@ func (s *Service) Begin(ctx context.Context, o audit.Origin, r Request) (string,
 		}
 		f = in.Flow
 	}
-	f.Client, f.App = r.Client, r.App
+	f.Client, f.App, f.Kiosk = r.Client, r.App, r.Kiosk
 	err := s.db.Change(ctx, o, func(t *store.Tx) error {
 		if err := t.CreateFlow(f); err != nil {
 			return err
@@ -162,10 +163,15 @@ func (s *Service) view(ctx context.Context, in store.SignIn) (View, error) {
 	case flow.Password, flow.Passkey, flow.EnrolPasskey:
 		v.Options, err = s.options(ctx, in, rules)
 	}
-	if in.Flow.Step.Enrols() == "" && in.Flow.Step != flow.Recovery && in.Flow.Step != flow.NewPassword && !in.Flow.Unlock && !rules.Session.Kiosk && v.Person != nil {
+	if in.Flow.Step.Enrols() == "" && in.Flow.Step != flow.Recovery && in.Flow.Step != flow.NewPassword && mayRemember(in.Flow, rules) && v.Person != nil {
 		v.Remember = time.Duration(rules.Factors.RememberDevice)
 	}
 	return v, err
+}
+
+// mayRemember reports whether a sign-in can make its browser a remembered one.
+func mayRemember(f store.Flow, rules policy.Policy) bool {
+	return rules.Factors.RememberDevice > 0 && !f.Unlock && !f.Kiosk && !rules.Session.Kiosk
 }
 
 // read gives a live flow of this browser, with the person named by login, or, if that is empty, the person it is about.
@@ -207,12 +213,20 @@ func (s *Service) Session(ctx context.Context, secret string) (user.Session, *st
 	if secret == "" {
 		return user.Session{}, nil, nil
 	}
+	return s.session(ctx, func(t *store.Tx) (user.Session, *store.Person, error) { return t.SessionByToken(Hash(secret)) })
+}
+
+// Kiosk is Session for the one that a finished sign-in led to, of which the browser has no secret.
+func (s *Service) Kiosk(ctx context.Context, id user.SessionID) (user.Session, *store.Person, error) {
+	session, person, err := s.session(ctx, func(t *store.Tx) (user.Session, *store.Person, error) { return t.SessionByID(id) })
+	session.Kiosk = true
+	return session, person, err
+}
+
+func (s *Service) session(ctx context.Context, read func(*store.Tx) (user.Session, *store.Person, error)) (user.Session, *store.Person, error) {
 	var session user.Session
 	var person *store.Person
-	err := s.db.View(ctx, func(t *store.Tx) (err error) {
-		session, person, err = t.SessionByToken(Hash(secret))
-		return err
-	})
+	err := s.db.View(ctx, func(t *store.Tx) (err error) { session, person, err = read(t); return err })
 	if errors.Is(err, store.ErrNotFound) {
 		return user.Session{}, nil, nil
 	}

@@ -30,11 +30,19 @@ func (s *Service) checkPassword(ctx context.Context, o audit.Origin, in store.Si
 	if err != nil {
 		password = "" // too long or not text: wrong, at the price of any other
 	}
+	waits, err := s.waits(ctx, c)
+	if err != nil {
+		return err
+	}
+	if waits {
+		phc = s.hasher.Decoy()
+	}
 	right, stale, err := s.hasher.Check(ctx, password, phc)
 	if err != nil {
 		return err
 	}
 	switch {
+	case waits:
 	case p == nil:
 		c.verdict.Reason = audit.UnknownUser
 	case p.Password == "" || password == "" || !right:
@@ -70,11 +78,11 @@ func stamp(phc string) string {
 // checkOwn checks the password of the person whose locked session it is.
 func (s *Service) checkOwn(ctx context.Context, p *store.Person, a Answer, c *checked) error {
 	phc := p.Password
-	if phc == "" {
+	if phc == "" || c.wait.Refused {
 		phc = s.hasher.Decoy()
 	}
 	right, _, err := s.hasher.Check(ctx, a.Password, phc)
-	if err == nil && (!right || p.Password == "") {
+	if err == nil && !c.wait.Refused && (!right || p.Password == "") {
 		c.verdict.Reason = audit.WrongPassword
 	}
 	return err
@@ -96,6 +104,7 @@ func (s *Service) renew(ctx context.Context, o audit.Origin, in store.SignIn, a 
 	if a.Password == "" || a.Password != a.Repeat {
 		return s.shown(ctx, in, ErrRepeat)
 	}
+	rules.Password.History = max(rules.Password.History, 1) // a password does not replace itself
 	made, err := s.Passwords.Make(ctx, rules.Password, p.User, a.Password, in.Flow.App)
 	if err != nil {
 		return s.shown(ctx, in, err)

@@ -79,6 +79,9 @@ func (s *Service) checkSecond(ctx context.Context, o audit.Origin, in store.Sign
 		c.verdict.Reason = audit.Changed // the password that was proved is not theirs any more
 		return nil
 	}
+	if waits, err := s.waits(ctx, c); err != nil || waits && in.Flow.Step != flow.Password {
+		return err
+	}
 	switch in.Flow.Step {
 	case flow.Password:
 		return s.checkOwn(ctx, p, a, c)

@@ -45,7 +45,7 @@ type Result struct {
 	Wait    time.Duration
 	Passkey bool   // a passkey was the answer
 	Silent  bool   // the refusal is to read like that of a wrong password
-	Kiosk   bool   // with a finished sign-in: the browser is to keep nothing but the session
+	Kiosk   bool   // with a finished sign-in: the browser is to keep nothing, not even Secret
 	Browser string // after a right password: the browser's new secret
 	Secret  string // with a finished sign-in: the browser's new session secret
 	Known   string // with a finished sign-in: the cookie that makes this browser known, unless it was
@@ -57,12 +57,13 @@ type checked struct {
 	verdict flow.Verdict
 	rules   policy.Policy
 	count   lockout.Count
-	made    passwords.Made // takes the place of the password
-	person  *store.Person  // with a passkey in the password's place: whose it is
-	phc     string         // the person's password as it stands in the row when all is written
-	rehash  string         // PHC string to store in place of the present one
-	cloned  string         // id of a passkey whose count did not rise
-	device  string         // what a remembered browser brought with a right password
+	wait    lockout.Outcome // what count said before the proof was looked at
+	made    passwords.Made  // takes the place of the password
+	person  *store.Person   // with a passkey in the password's place: whose it is
+	phc     string          // the person's password as it stands in the row when all is written
+	rehash  string          // PHC string to store in place of the present one
+	cloned  string          // id of a passkey whose count did not rise
+	device  string          // what a remembered browser brought with a right password
 
 	consume func(*store.Tx) (bool, error) // spends the proof; false: somebody else did
 	enrol   *store.Factor                 // to be stored if the answer counts
@@ -168,8 +169,8 @@ func (s *Service) commit(ctx context.Context, o audit.Origin, in store.SignIn, a
 				return err
 			}
 		}
-		if next.Unlock && next.Failures >= flow.MaxFailures {
-			if _, err := t.EndSession(next.From, audit.Delayed); err != nil {
+		if next.Unlock {
+			if err := s.unlocking(t, next, v.Reason == ""); err != nil {
 				return err
 			}
 		}
@@ -227,6 +228,29 @@ func (s *Service) taken(ctx context.Context, o audit.Origin, in store.SignIn, c 
 	})
 }
 
+// unlocking counts the wrong answers at a locked session, over all its pages: the tenth ends it.
+func (s *Service) unlocking(t *store.Tx, f store.Flow, right bool) error {
+	lane := "unlock:" + string(f.From)
+	if right {
+		t.ClearAttempts(lane)
+		return nil
+	}
+	within, err := t.TakeAttempt(lane, flow.MaxFailures-1, 30*24*time.Hour, true)
+	if err == nil && !within {
+		_, err = t.EndSession(f.From, audit.Delayed)
+	}
+	return err
+}
+
+// waits reports whether a try has to wait. Its proof is then not looked at: c is wrong, and count says delayed.
+func (s *Service) waits(ctx context.Context, c *checked) (bool, error) {
+	err := s.db.View(ctx, func(t *store.Tx) (err error) { c.wait, err = c.count.Waits(t); return err })
+	if c.wait.Refused {
+		c.verdict.Reason = audit.Delayed
+	}
+	return c.wait.Refused, err
+}
+
 // count lets the try count, and spends what proves it. A try that has to wait becomes delayed, whatever it was: the answer tells
 // nothing about the proof. An office behind one address is not slowed by its own number, since right answers do not count.
 func (s *Service) count(t *store.Tx, in store.SignIn, v *flow.Verdict, c checked, out *Result) error {
@@ -235,9 +259,10 @@ func (s *Service) count(t *store.Tx, in store.SignIn, v *flow.Verdict, c checked
 		return err
 	}
 	if counted.Tripped && s.Notify != nil {
-		if err := s.Notify.Guessed(t, in.Person, c.rules.Lockout); err != nil {
-			return err
-		}
+		s.Notify.Guessed(in.Person.ID)
+	}
+	if c.wait.Refused && !counted.Refused {
+		counted = c.wait // it had to when the answer came
 	}
 	switch {
 	case counted.Refused:
@@ -301,35 +326,43 @@ func (s *Service) follow(t *store.Tx, in store.SignIn, a Answer, c checked, v fl
 	if next.Step != flow.Done {
 		return nil
 	}
-	if a.Remember && c.rules.Factors.RememberDevice > 0 && !c.rules.Session.Kiosk && in.Flow.Step != flow.Password && c.enrol == nil && c.made.PHC == "" {
+	if a.Remember && mayRemember(in.Flow, c.rules) && in.Flow.Step != flow.Password && c.enrol == nil && c.made.PHC == "" {
 		if err := s.remember(t, in, c, next, out, events); err != nil {
 			return err
 		}
 	}
-	if err := s.open(t, a, c, next, out, events); err != nil || c.made.PHC == "" {
+	if err := s.open(t, in.Person, a, c, next, out, events); err != nil || c.made.PHC == "" {
 		return err
 	}
 	return s.renewed(t, in, c, next.Session)
 }
 
 // open gives the browser a session with a new secret: its present one, if it is the same person's and alive, renewed;
-// else a new one, and another person's present one ends.
-func (s *Service) open(t *store.Tx, a Answer, c checked, next *store.Flow, out *Result, events *[]audit.Event) error {
-	s.Lockout.Finished(t, a.Known, next.Person)
+// else a new one, and another person's present one ends. A kiosk's browser gets none: what it has has nothing to do with the sign-in.
+func (s *Service) open(t *store.Tx, p *store.Person, a Answer, c checked, next *store.Flow, out *Result, events *[]audit.Event) error {
+	s.Lockout.Finished(t, a.Known, p)
 	t.MustStand(next.Person, c.phc)
 	out.Secret = Secret()
-	if out.Kiosk = c.rules.Session.Kiosk; !out.Kiosk {
-		out.Known = s.Lockout.MakeKnown(a.Known, next.Person)
+	next.Kiosk = next.Kiosk || c.rules.Session.Kiosk && next.Client != "" && next.From == ""
+	if out.Kiosk = next.Kiosk; !out.Kiosk && !c.rules.Session.Kiosk {
+		who := *p
+		if c.made.PHC != "" {
+			who.PasswordChanged = t.Now()
+		}
+		out.Known = s.Lockout.MakeKnown(a.Known, &who)
 	}
 	session := user.Session{ID: user.SessionID(store.NewID(t.Now())), User: next.Person, Proved: next.Proved, AuthTime: t.Now(),
 		ExpiresAt: t.Now().Add(time.Duration(c.rules.Session.Absolute))}
+	if next.Kiosk {
+		a.Current = ""
+	}
 	old, _, err := t.SessionByToken(Hash(a.Current))
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	old = c.rules.Session.Of(old)
-	if next.From != "" && (err != nil || old.ID != next.From || !old.Live(t.Now())) {
-		return ErrGone // what the sign-in began with is over
+	if next.From != "" && (err != nil || old.ID != next.From || !old.Live(t.Now()) || old.Locked(t.Now()) && !next.Unlock) {
+		return ErrGone // what the sign-in began with is over, or was locked meanwhile
 	}
 	if err == nil && old.User == session.User && old.Live(t.Now()) {
 		session.ID = old.ID

@@ -1,31 +1,69 @@
 package notify
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"time"
 
-	"github.com/portvakt/portvakt/internal/policy"
+	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/store"
+	"github.com/portvakt/portvakt/internal/user"
 )
 
-// LinkBrowser is the kind of the one-time link in the mail of Guessed.
+// LinkBrowser is the kind of the one-time link in the mail about guesses.
 const LinkBrowser = "browser"
 
-const guessedLife = time.Hour
+const (
+	guessedLife  = 12 * time.Hour
+	guessedQueue = 64
+)
 
-// Guessed tells a person that somebody guesses at what they sign in with, and gives them a way in meanwhile: a link that makes the browser in
-// which it is opened one of their own (lockout.Service.MakeKnown). It does so twice a day at most.
-func (s *Service) Guessed(t *store.Tx, p *store.Person, rules policy.Lockout) error {
-	if s.Post == nil || !s.Post.On() || !rules.Notify || p.Disabled() || p.Email == "" {
-		return nil
+// Guessed lets Deliver tell a person that somebody guesses at what they sign in with, and give them a way in meanwhile: a link that makes the
+// browser in which it is opened one of their own (lockout.Service.MakeKnown). The answer to a guess does not wait for it: its time would tell
+// that there is such a person. Where more are guessed at than can be told, some are told at the next guess.
+func (s *Service) Guessed(id user.ID) {
+	select {
+	case s.guessed <- id:
+	default:
 	}
-	first, err := t.TakeAttempt("told:"+string(p.ID), 1, 12*time.Hour, false)
-	if err != nil || !first {
+}
+
+// tellGuessed does so twice a day at most.
+func (s *Service) tellGuessed(ctx context.Context, id user.ID) error {
+	all, err := s.DB.Policy(ctx)
+	if err != nil || !all.Lockout.Notify {
 		return err
 	}
 	token := rand.Text() + rand.Text()
 	sum := sha256.Sum256([]byte(token))
-	t.CreateLink(sum[:], LinkBrowser, p.ID, guessedLife)
-	return s.Mail(t, p, "mail.guessed", "link", s.Issuer.String()+"/link/"+token, "minutes", int((time.Duration(rules.DelayMax)+time.Minute-1)/time.Minute))
+	err = s.DB.Change(ctx, audit.Origin{}, func(t *store.Tx) error {
+		p, err := t.PersonByID(id)
+		if err != nil {
+			return err
+		}
+		first := false
+		if !p.Disabled() && p.Email != "" {
+			first, err = t.TakeAttempt("told:"+string(id), 1, guessedLife, false)
+		}
+		if err == nil && !first {
+			err = errTold
+		}
+		if err != nil {
+			return err
+		}
+		t.CreateLink(sum[:], LinkBrowser, id, guessedLife)
+		if err := t.Record(audit.Event{Kind: audit.LinkIssued, Subject: string(id), Detail: map[string]string{"link": LinkBrowser}}); err != nil {
+			return err
+		}
+		return s.Mail(t, p, "mail.guessed", "link", s.Issuer.String()+"/link/"+token, "minutes", int((time.Duration(all.Lockout.DelayMax)+time.Minute-1)/time.Minute))
+	})
+	if errors.Is(err, errTold) || errors.Is(err, user.ErrNotFound) {
+		return nil
+	}
+	return err
 }
+
+// errTold ends a change that has nothing to tell.
+var errTold = errors.New("notify: the person knows, or cannot be told")

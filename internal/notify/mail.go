@@ -80,6 +80,10 @@ func (s *Service) Deliver(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case id := <-s.guessed:
+			if err := s.tellGuessed(ctx, id); err != nil {
+				s.Log.Error("nobody told of guesses", "person", string(id), "error", err)
+			}
 		case <-s.wake:
 		case <-tick.C:
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/portvakt/portvakt/internal/mail"
 	"github.com/portvakt/portvakt/internal/sms"
 	"github.com/portvakt/portvakt/internal/store"
+	"github.com/portvakt/portvakt/internal/user"
 	"github.com/portvakt/portvakt/internal/words"
 )
 
@@ -39,8 +40,9 @@ type Options struct {
 // Service is safe for concurrent use.
 type Service struct {
 	Options
-	wake   chan struct{}
-	queued atomic.Bool // a mail, by a change that may not be over yet
+	wake    chan struct{}
+	guessed chan user.ID // who is to be told
+	queued  atomic.Bool  // a mail, by a change that may not be over yet
 }
 
 // New gives the service.
@@ -48,7 +50,7 @@ func New(o Options) *Service {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	return &Service{Options: o, wake: make(chan struct{}, 1)}
+	return &Service{Options: o, wake: make(chan struct{}, 1), guessed: make(chan user.ID, guessedQueue)}
 }
 
 // mac is what stands in the database for a text that must not stand there.

@@ -71,7 +71,7 @@ type Problem struct {
 	Name   string
 	Detail string
 	Client *store.Client // if known
-	Kiosk  bool          // with not_allowed: the browser is to keep nothing of the sign-in
+	Kiosk  bool          // the browser is to keep nothing of the sign-in
 }
 
 // Authorize answers an authorization request (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2). query is its parameters; for
@@ -113,7 +113,7 @@ func (p *Provider) Authorize(ctx context.Context, o audit.Origin, query url.Valu
 		if a.prompt.none {
 			return a.refuse(ctx, fosite.ErrAccessDenied.WithHint("The person may not use this application."))
 		}
-		return a.problem(ctx, &Problem{Name: "not_allowed", Client: u.client, Kiosk: a.kiosk()}, nil)
+		return a.problem(ctx, &Problem{Name: "not_allowed", Client: u.client, Kiosk: u.client.Kiosk}, nil)
 	}
 	return a.grant(ctx)
 }
@@ -232,7 +232,9 @@ func (a *asked) refuse(ctx context.Context, err error) (Answer, error) {
 	if err := a.recordRefused(ctx, code); err != nil {
 		return Answer{}, err
 	}
-	return a.respond(url.Values{"error": {code}, "error_description": {describe(err)}}), nil
+	out := a.respond(url.Values{"error": {code}, "error_description": {describe(err)}})
+	out.Response.Kiosk = a.visitor.Session.Kiosk
+	return out, nil
 }
 
 // problem shows the refusal here. The refusal is on record before it is shown.
@@ -243,6 +245,7 @@ func (a *asked) problem(ctx context.Context, problem *Problem, err error) (Answe
 	if err != nil {
 		return Answer{}, err
 	}
+	problem.Kiosk = problem.Kiosk || a.visitor.Session.Kiosk
 	return Answer{Problem: problem}, nil
 }
 

@@ -149,8 +149,7 @@ func TestOddIdentifiers(t *testing.T) {
 // TestPrompt (AZ-05, AZ-06): nobody is asked with none, everybody with login, and with max_age who signed in too long ago.
 func TestPrompt(t *testing.T) {
 	t.Parallel()
-	s := refusalsOnSQLite(t)
-	s.ApplyFile(t, "policies:\n  session: {lock_after: 0d}\n")
+	s := newRefusals(t, storetest.SQLite(t), servertest.Sample()+"policies:\n  session: {lock_after: 0d}\n")
 	s.clock.Add(time.Hour)
 	for _, pairs := range [][]string{{"prompt", "login"}, {"prompt", "select_account"}, {"prompt", "consent login"}, {"max_age", "0"}, {"max_age", "1"}, {"max_age", "3599"}} {
 		p := s.authorize(with("conf", pairs...))

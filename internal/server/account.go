@@ -123,6 +123,13 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, link account.Link
 	s.begin(w, r, flow.Needs{}, errand{Return: "/account", Hint: link.Person.Username})
 }
 
+// known makes this browser one of a person's own, if that can be done now.
+func (s *Server) known(w http.ResponseWriter, r *http.Request, id user.ID) {
+	if known, err := s.Account.Known(r.Context(), id); err == nil {
+		s.keepFor(w, s.names.known, known, knownLife)
+	}
+}
+
 func (s *Server) useLink(w http.ResponseWriter, r *http.Request) {
 	token := r.PathValue("token")
 	link, err := s.Account.ReadLink(r.Context(), token)
@@ -141,7 +148,7 @@ func (s *Server) useLink(w http.ResponseWriter, r *http.Request) {
 		if link.Kind == account.LinkSetup {
 			name = r.PostForm.Get("username")
 		} else {
-			s.keepFor(w, s.names.known, s.Account.Known(link.Person), knownLife)
+			s.known(w, r, link.Person.ID)
 		}
 		s.begin(w, r, flow.Needs{}, errand{Return: "/account", Hint: name}) // to sign in with it, second factor and all
 	case alert != "":

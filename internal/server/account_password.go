@@ -46,6 +46,9 @@ func (s *Server) postPassword(w http.ResponseWriter, r *http.Request, me account
 	switch {
 	case err == nil && out.Reason == "":
 		s.keep(w, s.names.session, out.Secret)
+		if out.Known != "" {
+			s.keepFor(w, s.names.known, out.Known, knownLife)
+		}
 		seeOther(w, r, "/account?done=password")
 	case alert != "", errors.Is(err, account.ErrNoPassword):
 		s.changePage(w, r, me, alert, args)
@@ -87,7 +90,7 @@ func (s *Server) postForgot(w http.ResponseWriter, r *http.Request) {
 		s.forgotPage(w, r, forgotPage{Alert: "alert.missing"})
 		return
 	}
-	if err := s.Account.Forgot(r.Context(), s.origin(w, r), name); err != nil {
+	if err := s.Account.Forgot(r.Context(), s.origin(w, r), name, cookie(r, s.names.known)); err != nil {
 		s.fail(w, r, err)
 		return
 	}

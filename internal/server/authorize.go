@@ -25,7 +25,7 @@ type errand struct {
 	Hint    string `json:"h,omitempty"` // login_hint
 	Locales string `json:"l,omitempty"` // ui_locales
 	Again   bool   `json:"a,omitempty"` // the person is signed in and must prove it anew
-	Kiosk   bool   `json:"k,omitempty"` // the browser is to keep nothing of it
+	Kiosk   bool   `json:"-"`           // the browser is to keep nothing of it
 
 	Session *user.Session `json:"-"` // who is signed in and has to prove more, and
 	Person  *store.Person `json:"-"`
@@ -57,6 +57,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	}
 	var resumed *oidc.Resumed
 	var session user.SessionID // that the sign-in led to
+	var kiosk bool             // and of which the browser has no secret
 	if id := query.Get("flow"); id != "" && !query.Has("client_id") {
 		view, err := s.Login.Show(r.Context(), id, cookie(r, s.names.browser))
 		if err != nil {
@@ -72,9 +73,15 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		resumed, session = &oidc.Resumed{Flow: id, Needs: view.Flow.Needs}, view.Flow.Session
+		kiosk = view.Flow.Kiosk
 	}
 	var visitor oidc.Visitor
-	if visitor.Session, visitor.Person, err = s.visitor(r); err != nil {
+	if kiosk {
+		visitor.Session, visitor.Person, err = s.Login.Kiosk(r.Context(), session)
+	} else {
+		visitor.Session, visitor.Person, err = s.visitor(r)
+	}
+	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
@@ -169,7 +176,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, needs flow.Needs,
 		s.fail(w, r, err)
 		return
 	}
-	id, err := s.Login.Begin(r.Context(), s.origin(w, r), login.Request{Needs: needs, Browser: s.browser(w, r), Client: e.ID, Opaque: string(opaque),
+	id, err := s.Login.Begin(r.Context(), s.origin(w, r), login.Request{Needs: needs, Browser: s.browser(w, r), Client: e.ID, Opaque: string(opaque), Kiosk: e.Kiosk,
 		Session: e.Session, Person: e.Person, App: e.Client})
 	if err != nil {
 		s.fail(w, r, err)

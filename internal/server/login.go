@@ -50,7 +50,6 @@ func (s *Server) submitLogin(w http.ResponseWriter, r *http.Request) {
 		Way: way(r), Disown: r.PostForm.Get("action") == "disown", Remember: r.PostForm.Get("remember") != "",
 		Current: cookie(r, s.names.session), Known: cookie(r, s.names.known), Device: cookie(r, s.names.device),
 		Lang: func(opaque string, p *store.Person) string { return s.stepPage(w, r, readErrand(opaque), p).Lang }})
-	kiosk := result.Kiosk || readErrand(result.View.Flow.Request).Kiosk
 	alert, args := alertForPassword(err)
 	switch {
 	case alert != "":
@@ -67,13 +66,13 @@ func (s *Server) submitLogin(w http.ResponseWriter, r *http.Request) {
 		if result.Browser != "" {
 			s.keep(w, s.names.browser, result.Browser)
 		}
-		if result.Secret != "" {
+		if result.Secret != "" && !result.Kiosk {
 			s.keep(w, s.names.session, result.Secret)
 		}
-		if result.Known != "" && !kiosk {
+		if result.Known != "" {
 			s.keepFor(w, s.names.known, result.Known, knownLife)
 		}
-		if result.Device != "" && !kiosk {
+		if result.Device != "" {
 			s.keepFor(w, s.names.device, result.Device, deviceLife)
 		}
 		w.Header().Set("Cache-Control", "no-store")
@@ -142,9 +141,6 @@ func (s *Server) step(w http.ResponseWriter, r *http.Request, result login.Resul
 		args = []any{"minutes", int((result.Wait + time.Minute - 1) / time.Minute)}
 	}
 	base := second{Action: action, Version: v.Flow.Version, App: e.Client, Alert: alert, AlertArgs: args, Remember: int(v.Remember / (24 * time.Hour)), Locked: v.Flow.Unlock}
-	if e.Kiosk {
-		base.Remember = 0
-	}
 	for _, step := range v.Ways {
 		base.Ways = append(base.Ways, wayWord(step))
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -35,6 +36,34 @@ func (t *Tx) HoldCount(lane string) (n int, last time.Time, err error) {
 	err = t.row([]any{&count, &since}, `insert into attempts (lane, n, since, until) values ($1, 0, $2, $2)
 on conflict (lane) do update set n = attempts.n returning n, since`, lane, micros(t.now))
 	return int(count), instant(since), err
+}
+
+// Counted is what a lane counts.
+type Counted struct {
+	N     int
+	Since time.Time
+}
+
+// Counts reads what lanes count, in their order.
+func (t *Tx) Counts(lanes []string) ([]Counted, error) {
+	out := make([]Counted, len(lanes))
+	if len(lanes) == 0 {
+		return out, nil
+	}
+	args := make([]any, len(lanes))
+	for i, l := range lanes {
+		args[i] = l
+	}
+	err := t.rows(func(s scanner) error {
+		var lane string
+		var n, since int64
+		err := s.Scan(&lane, &n, &since)
+		if i := slices.Index(lanes, lane); i >= 0 {
+			out[i] = Counted{int(n), instant(since)}
+		}
+		return err
+	}, "select lane, n, since from attempts where lane in ("+placeholders(1, len(lanes))+")", args...)
+	return out, err
 }
 
 // SetCount writes what a lane that is held counts now, to be kept for a time.

@@ -27,6 +27,11 @@ func (t *Tx) RenewSession(s user.Session, token []byte) {
 		string(s.ID), token, list(methods(s.Proved)), micros(s.AuthTime), micros(t.now), micros(s.ExpiresAt))
 }
 
+// SessionByID is SessionByToken for who knows its id.
+func (t *Tx) SessionByID(id user.SessionID) (user.Session, *Person, error) {
+	return t.sessionBy("s.id = $1", string(id))
+}
+
 // TouchSession notes that a session is in use.
 func (t *Tx) TouchSession(id user.SessionID) {
 	t.do("update sessions set seen_at = $2 where id = $1 and seen_at < $2", string(id), micros(t.now))
@@ -56,10 +61,14 @@ func (s *sessionScan) session() user.Session {
 // SessionByToken gives the session whose token hashes to token, and its person. ErrNotFound if there is none; whether it
 // still counts is for the caller to see.
 func (t *Tx) SessionByToken(token []byte) (user.Session, *Person, error) {
+	return t.sessionBy("s.token = $1", token)
+}
+
+func (t *Tx) sessionBy(which string, arg any) (user.Session, *Person, error) {
 	var s sessionScan
 	var p personScan
 	err := t.row(append(s.dest(), p.brief()...), "select "+sessionColumns+", u.id, "+briefColumns+
-		" from sessions s join users u on u.id = s.user_id where s.token = $1", token)
+		" from sessions s join users u on u.id = s.user_id where "+which, arg)
 	if err != nil {
 		return user.Session{}, nil, err
 	}

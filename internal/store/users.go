@@ -169,8 +169,10 @@ func (t *Tx) CreateUser(u user.User, password string) error {
 	return nil
 }
 
-// UpdateUser writes a person's details; identity, password and state stay.
+// UpdateUser writes a person's details; identity, password and state stay. What was mailed to an address that is theirs no more opens nothing.
 func (t *Tx) UpdateUser(u user.User) error {
+	t.do(`delete from links where user_id = $1 and used_at = 0 and (kind = 'browser' or expires_at - created_at <= $3)
+  and exists (select 1 from users where id = $1 and email_key <> $2)`, string(u.ID), user.Fold(u.Email), mailedLife.Microseconds())
 	phone, err := t.seal(u.ID, "phone", []byte(u.Phone))
 	if err != nil {
 		return err
@@ -202,6 +204,9 @@ func (t *Tx) SetDisabled(id user.ID, disabled bool) {
 	}
 	t.must(`update users set disabled_at = $2 where id = $1 and (disabled_at = 0) <> (cast($2 as bigint) = 0)`, string(id), at)
 }
+
+// mailedLife is how long a link lives at most that a person had mailed to themselves.
+const mailedLife = 20 * time.Minute
 
 // AddGroup makes a group; ErrTaken (at flush) if it exists.
 func (t *Tx) AddGroup(name string) { t.do("insert into groups (name) values ($1)", name) }
