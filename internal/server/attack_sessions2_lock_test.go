@@ -125,3 +125,24 @@ func TestOutlivedAgain(t *testing.T) {
 		}
 	})
 }
+
+// TestUnlockForgives (OT-04): who unlocks a session by a code has no new guesses at its person's password.
+func TestUnlockForgives(t *testing.T) {
+	t.Parallel()
+	a := onSQLite(t)
+	b := a.signIn(t, "alice", servertest.TOTP)
+	for range 5 {
+		b.FillWith(b.Get("/account"), `action="/account/lock"`)
+		p := b.Follow(b.Press(unlocks(t, b, "/account"), "way", "password"))
+		for range 4 {
+			p = b.Fill(p, "password", wrong)
+		}
+		p = b.Follow(b.Press(p, "way", "totp"))
+		if b.Fill(p, "code", a.totp(t, servertest.TOTP)); !in(b) {
+			t.Fatal("not unlocked")
+		}
+	}
+	if n := a.count(t, audit.LoginFailed, audit.WrongPassword); n > 10 {
+		t.Errorf("OT-04: %d guesses at the password were looked at in three minutes, with codes between them", n)
+	}
+}
