@@ -125,3 +125,49 @@ func TestRenewAway(t *testing.T) {
 		}
 	})
 }
+
+// TestCodeGuessesAreTold: who is told of guesses at the code behind a right password does not read that passwords were wrong.
+func TestCodeGuessesAreTold(t *testing.T) {
+	t.Parallel()
+	a := onSQLite(t)
+	eve := a.Browser(t)
+	p := proved(t, eve, "alice")
+	for range 5 {
+		p = eve.Fill(p, "code", "000000")
+	}
+	a.Notify.Wake()
+	if m := a.AwaitPost(t, 1)[0]; strings.Contains(m.Body, "wrong passwords") {
+		t.Errorf("somebody knows her password, and the mail says:\n%s", m.Body)
+	}
+}
+
+// TestTwoDoorsOneBudget (OT-04): the strangers' count holds over sign-in, unlocking, the change of the password and codes, over two instances.
+func TestTwoDoorsOneBudget(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, a *attack) {
+		second := a.Second(t)
+		b, locked := a.signIn(t, "alice", servertest.TOTP), a.signIn(t, "alice", servertest.TOTP)
+		b.Forget("portvakt-known")
+		locked.Forget("portvakt-known")
+		locked.FillWith(locked.Get("/account"), `action="/account/lock"`)
+		p := locked.Follow(locked.Press(unlocks(t, locked, "/account"), "way", "password"))
+		eve := second.Browser(t)
+		code := proved(t, eve, "alice")
+		page := shows(t, b.Get("/account/password"), `autocomplete="current-password"`)
+		for range 4 {
+			guess(t, second.Browser(t), "ALICE", wrong)
+			locked.Fill(locked.Get(p.URL.Path), "password", wrong)
+			b.Fill(page, "current", wrong, "password", another, "repeat", another)
+			eve.Fill(eve.Get(code.URL.Path), "code", "000000")
+		}
+		n := a.evaluated(t)
+		for _, e := range a.Events(t, audit.PasswordChanged) {
+			if e.Reason == audit.WrongPassword {
+				n++
+			}
+		}
+		if n != 5 {
+			t.Errorf("OT-04: %d guesses over four doors were looked at, want 5", n)
+		}
+	})
+}
