@@ -171,3 +171,22 @@ func TestTwoDoorsOneBudget(t *testing.T) {
 		}
 	})
 }
+
+// TestRightChangesAreFree: right present passwords, where it is changed, do not count against the address that an office has in common.
+func TestRightChangesAreFree(t *testing.T) {
+	t.Parallel()
+	a := onSQLite(t)
+	a.policies(t, "policies:\n  lockout: {attempts: 1}\n")
+	b := a.signIn(t, "alice", servertest.TOTP)
+	b.Forget("portvakt-known")
+	is, next := servertest.Password, another
+	for range 20 {
+		if p := changes(t, b, is, next); p.Status != http.StatusSeeOther {
+			t.Fatalf("not changed: %q", p.Alert())
+		}
+		is, next = next, is
+	}
+	if p := guess(t, a.Browser(t), "mallory", servertest.Password); p.Status != http.StatusSeeOther {
+		t.Errorf("after 20 right answers nobody else at the address signs in: %q", p.Alert())
+	}
+}
