@@ -125,3 +125,80 @@ func TestOutlivedAgain(t *testing.T) {
 		}
 	})
 }
+
+// TestUnlockForgives (OT-04): who unlocks a session by a code has no new guesses at its person's password.
+func TestUnlockForgives(t *testing.T) {
+	t.Parallel()
+	a := onSQLite(t)
+	b := a.signIn(t, "alice", servertest.TOTP)
+	for range 5 {
+		b.FillWith(b.Get("/account"), `action="/account/lock"`)
+		p := b.Follow(b.Press(unlocks(t, b, "/account"), "way", "password"))
+		for range 4 {
+			p = b.Fill(p, "password", wrong)
+		}
+		p = b.Follow(b.Press(p, "way", "totp"))
+		if b.Fill(p, "code", a.totp(t, servertest.TOTP)); !in(b) {
+			t.Fatal("not unlocked")
+		}
+	}
+	if n := a.count(t, audit.LoginFailed, audit.WrongPassword); n > 10 {
+		t.Errorf("OT-04: %d guesses at the password were looked at in three minutes, with codes between them", n)
+	}
+}
+
+// TestWaitingEndsNothing (LK-04): right answers that have to wait, because strangers guess, do not end the session that they would unlock.
+func TestWaitingEndsNothing(t *testing.T) {
+	t.Parallel()
+	a := onSQLite(t)
+	b := a.signIn(t, "alice", servertest.TOTP)
+	b.Forget("portvakt-known") // or a colleague signed in here since
+	b.FillWith(b.Get("/account"), `action="/account/lock"`)
+	for range 5 {
+		guess(t, a.Browser(t), "alice", wrong)
+	}
+	p := b.Follow(b.Press(unlocks(t, b, "/account"), "way", "password"))
+	for range 10 {
+		p = b.Fill(p, "password", servertest.Password)
+		if p.Status != http.StatusOK {
+			break
+		}
+	}
+	a.clock.Add(4 * time.Minute)
+	if p := b.Follow(b.Get("/account")); !strings.Contains(p.Body, `href="/logout"`) {
+		t.Error("LK-04: her session is over, and nobody gave a wrong answer in it")
+	}
+}
+
+// TestDisabledMeanwhile (SE-04): who may sign in no more while a page is open gets nothing by it.
+func TestDisabledMeanwhile(t *testing.T) {
+	t.Parallel()
+	weak(t, "{min_length: 40}", func(t *testing.T, a *attack) {
+		long := another + another + another
+		renewing := a.Browser(t)
+		renew := renewing.Follow(renewing.Fill(proved(t, renewing, "alice"), "code", a.totp(t, servertest.TOTP)))
+		for range 5 {
+			guess(t, a.Browser(t), "alice", wrong)
+		}
+		admit := a.mailedLink(t, 1)
+		forgot(t, a.Browser(t), "alice")
+		reset := a.mailedLink(t, 2)
+		b := a.Browser(t)
+		pages := map[string]*servertest.Page{admit: b.Get(admit), reset: b.Get(reset)}
+		ok(t, a.Admin.SetDisabled(background, operator, "alice", true))
+		n := len(a.Events(t, audit.PasswordChanged, audit.LinkUsed, audit.SessionStarted))
+		renewing.Fill(renew, "password", long, "repeat", long)
+		for path, page := range pages {
+			if p := b.Fill(page, "password", long, "repeat", long); p.Status != http.StatusGone {
+				t.Errorf("%s: %d", path, p.Status)
+			}
+		}
+		if in(renewing) || b.Cookie("portvakt-known") != "" || len(a.Events(t, audit.PasswordChanged, audit.LinkUsed, audit.SessionStarted)) != n {
+			t.Error("SE-04: something was done for somebody disabled")
+		}
+		sent := len(a.Events(t, audit.LinkIssued))
+		if forgot(t, a.Browser(t), "alice"); len(a.Events(t, audit.LinkIssued)) != sent {
+			t.Error("a link for somebody disabled")
+		}
+	})
+}

@@ -20,7 +20,7 @@ func TestLocksInOneOrder(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, a *attack) {
 		a.policies(t, "policies:\n  factors: {required: false}\n  lockout: {attempts: 100}\n")
-		const n = 10
+		const n = 24
 		bystander := a.signIn(t, "alice", servertest.TOTP)
 		mine := a.Browser(t)
 		mine.Follow(guess(t, mine, "newcomer", servertest.Password))
