@@ -111,14 +111,15 @@ func (s *Service) waiting(ctx context.Context, me Self, kind user.FactorKind) (s
 // passkey, in any case: a ceremony has one answer.
 func (s *Service) settle(ctx context.Context, me Self, c store.Challenge, why audit.Reason, f store.Factor) (audit.Reason, error) {
 	var out audit.Reason
+	var counted lockout.Outcome
+	count := func(t *store.Tx) (err error) {
+		counted, err = lockout.Codes(me.Person.ID, c.Kind).Take(t, why == "")
+		return err
+	}
 	err := s.own(ctx, me, func(w work) error {
 		out = why
 		if !s.may(w.rules, c.Kind) {
 			return ErrKind
-		}
-		counted, err := lockout.Codes(me.Person.ID, c.Kind).Take(w.Tx, why == "")
-		if err != nil {
-			return err
 		}
 		if counted.Refused {
 			out = audit.Delayed
@@ -137,7 +138,7 @@ func (s *Service) settle(ctx context.Context, me Self, c store.Challenge, why au
 		}
 		f.User, f.Kind = me.Person.ID, c.Kind
 		return s.enrol(w, f)
-	})
+	}, count)
 	return out, err
 }
 

@@ -58,14 +58,15 @@ type work struct {
 	have  []store.Factor
 }
 
-// own runs fn in one change, from a fresh session. The person is held: what fn decides by is what stands when it is written.
-func (s *Service) own(ctx context.Context, me Self, fn func(work) error) error {
+// own runs fn in one change, from a fresh session. The person is held: what fn decides by is what stands when it is written. Before that runs
+// first, which counts a try: a sign-in too holds counts before it holds the person, and two that hold in two orders wait for each other.
+func (s *Service) own(ctx context.Context, me Self, fn func(work) error, first ...func(*store.Tx) error) error {
 	err := s.held(ctx, me, func(w work) error {
 		if !Fresh(me.Session, len(w.have) > 0, w.Now()) {
 			return ErrNotFresh
 		}
 		return fn(w)
-	})
+	}, first...)
 	if err == nil {
 		s.Notify.Wake()
 	}
@@ -73,13 +74,18 @@ func (s *Service) own(ctx context.Context, me Self, fn func(work) error) error {
 }
 
 // held is own for what needs no fresh session.
-func (s *Service) held(ctx context.Context, me Self, fn func(work) error) error {
+func (s *Service) held(ctx context.Context, me Self, fn func(work) error, first ...func(*store.Tx) error) error {
 	rules, err := s.rules(ctx, me.Person)
 	if err != nil {
 		return err
 	}
 	me.Origin.Actor = string(me.Person.ID)
 	err = s.DB.Change(ctx, me.Origin, func(t *store.Tx) error {
+		for _, count := range first {
+			if err := count(t); err != nil {
+				return err
+			}
+		}
 		t.Hold(me.Person.ID)
 		t.HoldSession(me.Person.ID, me.Session.ID)
 		have, err := t.FactorsOf(me.Person.ID)

@@ -98,21 +98,13 @@ func (s *Service) ChangePassword(ctx context.Context, me Self, f PasswordForm) (
 		made, refusal = s.Passwords.Make(ctx, rules.Password, p.User, f.New)
 	}
 	var out Changed
+	var counted lockout.Outcome
 	err = s.held(ctx, me, func(w work) error {
 		out = Changed{}
 		if !strong(me.Session, len(w.have) > 0) {
 			return ErrNotFresh
 		}
-		counted, err := count.Take(w.Tx, right)
-		if counted.Tripped {
-			s.Notify.Guessed(p.ID)
-		}
-		if wait.Refused && !counted.Refused {
-			counted = wait // it had to when the answer came
-		}
 		switch {
-		case err != nil:
-			return err
 		case counted.Refused:
 			out.Reason, out.Wait = audit.Delayed, counted.Wait
 		case !right:
@@ -120,10 +112,20 @@ func (s *Service) ChangePassword(ctx context.Context, me Self, f PasswordForm) (
 		case refusal != nil:
 			return refusal
 		default:
+			count.Right(w.Tx)
+			var err error
 			out.Secret, out.Known, err = s.setOwn(w, p, made)
 			return err
 		}
 		return w.record(audit.Event{Kind: audit.PasswordChanged, Outcome: audit.Refused, Reason: out.Reason}, "", "")
+	}, func(t *store.Tx) (err error) {
+		if counted, err = count.Take(t, right); counted.Tripped {
+			s.Notify.Guessed(p.ID)
+		}
+		if wait.Refused && !counted.Refused {
+			counted = wait // it had to when the answer came
+		}
+		return err
 	})
 	if errors.Is(err, ErrGone) {
 		err = ErrOvertaken

@@ -116,6 +116,7 @@ type Outcome struct {
 	Refused bool
 	Wait    time.Duration // with Refused: how long, as far as it may be told
 	Silent  bool          // with Refused: the answer is to read like that to a wrong one
+	Place   bool          // with Refused: it is the address that has to wait, for whatever name
 	Tripped bool          // after this wrong answer strangers have to wait: the person is to be told
 }
 
@@ -138,7 +139,7 @@ func (c Count) Waits(t *store.Tx) (Outcome, error) {
 			wait = max(last.Add(l.window).Sub(t.Now()), 0)
 		}
 		if wait > 0 && (!out.Refused || out.Silent) {
-			out = Outcome{Refused: true, Wait: wait, Silent: l.silent}
+			out = Outcome{Refused: true, Wait: wait, Silent: l.silent, Place: l.shared}
 		}
 	}
 	return out, err
@@ -156,6 +157,10 @@ func (c Count) Take(t *store.Tx, right bool) (Outcome, error) {
 		n, last, err := t.HoldCount(l.name)
 		if err != nil {
 			return out, err
+		}
+		if last.After(t.Now()) { // by a clock that was ahead
+			last = t.Now()
+			t.SetCount(l.name, n, forgotten(c.rules, n))
 		}
 		var wait time.Duration
 		if at[i], wait = pace(c.rules, n, last, t.Now()); wait > 0 && (!out.Refused || out.Silent) {

@@ -170,7 +170,7 @@ func (s *Service) commit(ctx context.Context, o audit.Origin, in store.SignIn, a
 			}
 		}
 		if next.Unlock {
-			if err := s.unlocking(t, next, v.Reason == ""); err != nil {
+			if err := s.unlocking(t, next, v.Reason); err != nil {
 				return err
 			}
 		}
@@ -228,11 +228,14 @@ func (s *Service) taken(ctx context.Context, o audit.Origin, in store.SignIn, c 
 	})
 }
 
-// unlocking counts the wrong answers at a locked session, over all its pages: the tenth ends it.
-func (s *Service) unlocking(t *store.Tx, f store.Flow, right bool) error {
+// unlocking counts the wrong answers at a locked session, over all its pages: the tenth ends it. One that had to wait is none.
+func (s *Service) unlocking(t *store.Tx, f store.Flow, why audit.Reason) error {
 	lane := "unlock:" + string(f.From)
-	if right {
+	switch why {
+	case "":
 		t.ClearAttempts(lane)
+		return nil
+	case audit.Delayed:
 		return nil
 	}
 	within, err := t.TakeAttempt(lane, flow.MaxFailures-1, 30*24*time.Hour, true)
@@ -340,7 +343,9 @@ func (s *Service) follow(t *store.Tx, in store.SignIn, a Answer, c checked, v fl
 // open gives the browser a session with a new secret: its present one, if it is the same person's and alive, renewed;
 // else a new one, and another person's present one ends. A kiosk's browser gets none: what it has has nothing to do with the sign-in.
 func (s *Service) open(t *store.Tx, p *store.Person, a Answer, c checked, next *store.Flow, out *Result, events *[]audit.Event) error {
-	s.Lockout.Finished(t, a.Known, p)
+	if !next.Unlock {
+		s.Lockout.Finished(t, a.Known, p)
+	}
 	t.MustStand(next.Person, c.phc)
 	out.Secret = Secret()
 	next.Kiosk = next.Kiosk || c.rules.Session.Kiosk && next.Client != "" && next.From == ""

@@ -53,6 +53,8 @@ func (s *Server) leave(w http.ResponseWriter, r *http.Request, get func(string) 
 	switch {
 	case err != nil:
 		s.fail(w, r, err)
+	case person == nil && asked.Client != nil && asked.Client.Kiosk && asked.Session != "": // its browser holds no session, and the hint names one
+		s.endSession(w, r, user.Session{ID: asked.Session}, asked)
 	case person == nil:
 		s.goodbye(w, r, asked)
 	default:

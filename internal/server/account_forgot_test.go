@@ -47,6 +47,7 @@ func TestForgotAndBack(t *testing.T) {
 		for range 5 { // that is why
 			guess(t, b, "alice", wrong)
 		}
+		a.AwaitPost(t, 1)
 		if p := shows(t, forgot(t, b, "alice"), "Look in your e-mail"); strings.Contains(p.Body, "<form") {
 			t.Error("the answer asks again")
 		}

@@ -123,14 +123,3 @@ func TestGuessedTold(t *testing.T) {
 		})
 	}
 }
-
-// TestGuessedToldByFullAddress: the person is told as well when the answer with which strangers begin to wait comes from an address that has none left.
-func TestGuessedToldByFullAddress(t *testing.T) {
-	t.Parallel()
-	a := newAttack(t, storetest.SQLite(t), servertest.Options{SMS: sms.Config{Wire: "file"}, Apply: servertest.Sample() + "policies:\n  lockout: {attempts: 1}\n"})
-	for i := range 20 { // of one address for all names: twenty times the attempts
-		guess(t, a.Browser(t), fmt.Sprint("nobody", i), wrong)
-	}
-	guess(t, a.Browser(t), "alice", wrong)
-	eventually(t, "a mail", func() bool { return len(a.Post(t)) == 1 })
-}
