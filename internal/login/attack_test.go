@@ -81,6 +81,44 @@ func TestTimes(t *testing.T) {
 	}
 }
 
+// TestWaitTimes (EN-02, LK-03): while strangers have to wait for a person, a right password takes as long as a wrong one: else the time would tell
+// what the page does not, as often as anybody asks. Of one who was imported with a cheap hash as well.
+func TestWaitTimes(t *testing.T) {
+	s := servertest.New(t, storetest.SQLite(t), servertest.Options{Clock: storetest.NewClock().Now, Hash: factor.Params{MemoryKiB: 19456, Time: 2}})
+	cheap, err := factor.NewHasher(factor.Params{MemoryKiB: 4096, Time: 1}, 1).Hash(t.Context(), servertest.Password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.ApplyFile(t, "users:\n  - {username: imported, password_hash: '"+cheap+"'}\n")
+	for _, name := range []string{"alice", "imported"} {
+		try := func(password string) (time.Duration, string) {
+			b := s.Browser(t)
+			p := b.Follow(b.Get("/account"))
+			began := time.Now()
+			p = b.Fill(p, "username", name, "password", password)
+			return time.Since(began), p.Alert()
+		}
+		for range 5 {
+			try("wrong horse battery staple")
+		}
+		var diffs, whole []time.Duration
+		for range 25 {
+			right, alert := try(servertest.Password)
+			wrong, same := try("wrong horse battery staple")
+			if alert != same || alert == "" {
+				t.Fatalf("LK-03: a right password reads %q and a wrong one %q", alert, same)
+			}
+			diffs, whole = append(diffs, right-wrong), append(whole, wrong)
+		}
+		slices.Sort(diffs)
+		slices.Sort(whole)
+		t.Logf("%s: the median of the differences is %v", name, diffs[12])
+		if diffs[12].Abs() > max(5*time.Millisecond, whole[12]/10) {
+			t.Errorf("EN-02: a right password of %s takes %v more than a wrong one", name, diffs[12])
+		}
+	}
+}
+
 // between runs do while a right password of newcomer is being checked: after the row was read, before the session is
 // written. Their hash is a heavy one, so there is time.
 func between(t *testing.T, e storetest.Engine, do func(*servertest.Site) error) (b *servertest.Browser, s *servertest.Site) {

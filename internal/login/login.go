@@ -201,11 +201,6 @@ func (s *Service) read(ctx context.Context, id, browser, login string) (store.Si
 	return in, nil
 }
 
-// Resume gives a finished sign-in of this browser, to be exchanged once.
-func (s *Service) Resume(ctx context.Context, id, browser string) (View, error) {
-	return s.Show(ctx, id, browser)
-}
-
 // Session gives the session behind a browser's secret and its person, or a nil person if there is none that counts: it
 // is over, was not used for the idle time of policy, or its person may not sign in any more. One that is locked counts, and opens nothing
 // but its unlocking: see user.Session.Locked.

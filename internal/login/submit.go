@@ -137,62 +137,20 @@ func (s *Service) check(ctx context.Context, o audit.Origin, in store.SignIn, a 
 	return c, err
 }
 
-// commit takes the try from its lanes, asks flow what follows and writes it. Nothing is decided before that write.
+// written is what an answer came to.
+type written struct {
+	out   Result
+	after store.SignIn
+	text  notify.Prepared
+}
+
+// commit writes an answer, and tells what came of it. Nothing is decided before that write.
 func (s *Service) commit(ctx context.Context, o audit.Origin, in store.SignIn, a Answer, c checked) (Result, error) {
-	var out Result
-	var after store.SignIn
-	var text notify.Prepared
+	var w written
 	if c.person != nil {
 		in.Person = c.person
 	}
-	err := s.db.Change(ctx, o, func(t *store.Tx) error {
-		out = Result{}
-		v := c.verdict
-		if err := s.count(t, in, &v, c, &out); err != nil {
-			return err
-		}
-		next := in.Flow
-		var events []audit.Event
-		next.Flow, events = flow.Next(in.Flow.Flow, v, t.Now())
-		if events == nil {
-			return ErrStale
-		}
-		if events[0].Kind == audit.LoginFailed {
-			v.Reason = events[0].Reason // right, and yet no answer here: another person's
-		}
-		if err := s.follow(t, in, a, c, v, &next, &out, &events); err != nil {
-			return err
-		}
-		if v.Reason == "" && next.Step == flow.SMS {
-			var err error
-			if text, err = s.text(ctx, t, o, next, in.Person, a); err != nil {
-				return err
-			}
-		}
-		if next.Unlock {
-			if err := s.unlocking(t, next, v.Reason); err != nil {
-				return err
-			}
-		}
-		if err := t.AdvanceFlow(next, in.Flow.Version); err != nil {
-			return err
-		}
-		for _, e := range events {
-			e.Client = next.Client
-			if next.Person != "" {
-				e.Actor = string(next.Person)
-			}
-			if next.Step == flow.Done {
-				e.Session = string(next.Session)
-			}
-			if err := t.Record(e); err != nil {
-				return err
-			}
-		}
-		out.Reason = v.Reason
-		after = store.SignIn{Flow: next, Person: in.Person}
-		return nil
-	})
+	err := s.db.Change(ctx, o, func(t *store.Tx) (err error) { w, err = s.write(ctx, t, o, in, a, c); return err })
 	if errors.Is(err, store.ErrTaken) && c.enrol != nil {
 		if fault := s.taken(ctx, o, in, c); fault != nil {
 			return Result{}, fault
@@ -202,22 +160,68 @@ func (s *Service) commit(ctx context.Context, o audit.Origin, in store.SignIn, a
 		err = ErrStale // another answer to the same step was faster
 	}
 	if errors.Is(err, ErrStale) {
-		view, err := s.Show(ctx, in.Flow.ID, a.Browser)
-		if err != nil {
-			return Result{}, err
-		}
-		return Result{View: view}, ErrStale
+		return s.stale(ctx, in.Flow.ID, a.Browser)
 	}
 	if err != nil {
 		return Result{}, err
 	}
 	if s.Notify != nil {
-		s.Notify.Send(o, text)
+		s.Notify.Send(o, w.text)
 		s.Notify.Wake()
 	}
-	out.Passkey = a.Passkey != ""
-	out.View, err = s.view(ctx, after)
-	return out, err
+	w.out.Passkey = a.Passkey != ""
+	w.out.View, err = s.view(ctx, w.after)
+	return w.out, err
+}
+
+// write takes the try from its lanes, asks flow what follows, and writes that with its events.
+func (s *Service) write(ctx context.Context, t *store.Tx, o audit.Origin, in store.SignIn, a Answer, c checked) (written, error) {
+	var w written
+	v := c.verdict
+	if err := s.count(t, in, &v, c, &w.out); err != nil {
+		return w, err
+	}
+	next := in.Flow
+	var events []audit.Event
+	next.Flow, events = flow.Next(in.Flow.Flow, v, t.Now())
+	if events == nil {
+		return w, ErrStale
+	}
+	if events[0].Kind == audit.LoginFailed {
+		v.Reason = events[0].Reason // right, and yet no answer here: another person's
+	}
+	if err := s.follow(t, in, a, c, v, &next, &w.out, &events); err != nil {
+		return w, err
+	}
+	if v.Reason == "" && next.Step == flow.SMS {
+		var err error
+		if w.text, err = s.text(ctx, t, o, next, in.Person, a); err != nil {
+			return w, err
+		}
+	}
+	if next.Unlock {
+		if err := s.unlocking(t, next, v.Reason); err != nil {
+			return w, err
+		}
+	}
+	if err := t.AdvanceFlow(next, in.Flow.Version); err != nil {
+		return w, err
+	}
+	for _, e := range events {
+		e.Client = next.Client
+		if next.Person != "" {
+			e.Actor = string(next.Person)
+		}
+		if next.Step == flow.Done {
+			e.Session = string(next.Session)
+		}
+		if err := t.Record(e); err != nil {
+			return w, err
+		}
+	}
+	w.out.Reason = v.Reason
+	w.after = store.SignIn{Flow: next, Person: in.Person}
+	return w, nil
 }
 
 // taken records that a factor was not set up: it is somebody's already, or another first one was faster.
@@ -278,6 +282,7 @@ func (s *Service) count(t *store.Tx, in store.SignIn, v *flow.Verdict, c checked
 		return nil
 	}
 	if c.consume != nil {
+		t.Hold(v.Person) // before the factor, as on their own page: two that hold in two orders wait for each other
 		fresh, err := c.consume(t)
 		if err != nil {
 			return err

@@ -72,7 +72,7 @@ func TestAttackFactorRecoveryOnce(t *testing.T) {
 		if wins != 1 {
 			t.Errorf("OT-07: one recovery code worked %d times", wins)
 		}
-		a.clock.Add(2 * time.Hour) // the losers' answers count as guesses
+		a.clock.Add(2 * time.Hour)                     // the losers' answers count as guesses
 		if b := a.Browser(t); !a.stopped(t, "alice") { // not spent at /lost: then sign-ins go on
 			if p := b.Fill(a.toRecovery(t, b, "alice"), "recovery", codes[0]); p.Status != http.StatusOK || p.Alert() == "" {
 				t.Errorf("OT-07: a used code got %d %s", p.Status, p.Location)
