@@ -49,8 +49,10 @@ func TestTwoInstances(t *testing.T) {
 		t.Errorf("LK-03: after a restart they looked at %d guesses, want 5", n)
 	}
 	for command, over := range map[string]func(*visitor) bool{
-		"end-sessions": func(v *visitor) bool { return strings.Contains(v.page, `name="username"`) && !strings.Contains(v.page, "readonly") },
-		"lock":         func(v *visitor) bool { return strings.Contains(v.page, `href="/logout"`) },
+		"end-sessions": func(v *visitor) bool {
+			return strings.Contains(v.page, `name="username"`) && !strings.Contains(v.page, "readonly")
+		},
+		"lock": func(v *visitor) bool { return strings.Contains(v.page, `href="/logout"`) },
 	} {
 		in.over(command, over, one, two)
 	}
