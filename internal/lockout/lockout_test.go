@@ -241,3 +241,28 @@ func TestAddresses(t *testing.T) {
 		}
 	})
 }
+
+// TestTenThousandAddresses (LK-04): for an hour, ten thousand addresses guess at a person by both names, over two instances: ten guesses count, and a
+// browser of hers is never kept out.
+func TestTenThousandAddresses(t *testing.T) {
+	bench(t, func(t *testing.T, clock *storetest.Clock, s *Service, p *store.Person, one, two *store.DB) {
+		mine := try(p, "203.0.113.9")
+		mine.Known = s.MakeKnown("", p)
+		counted := 0
+		const addresses = 10_000
+		for i := range addresses {
+			guess := try(p, fmt.Sprintf("100.%d.%d.%d", 64+i/2500, i/250%10*25, i%250))
+			guess.Typed = []string{"anna", "anna@example.se", "ANNA"}[i%3]
+			if !take(t, []*store.DB{one, two}[i%2], s.Of(guess), false).Refused {
+				counted++
+			}
+			if i%100 == 0 && take(t, one, s.Of(mine), true).Refused {
+				t.Fatalf("after %d guesses her own browser is kept out", i)
+			}
+			clock.Add(time.Hour / addresses)
+		}
+		if counted > 10 {
+			t.Errorf("%d guesses counted in an hour", counted)
+		}
+	})
+}
