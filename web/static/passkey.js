@@ -31,14 +31,21 @@ function answer(key) {
   });
 }
 
-async function ask(mediation) {
+async function ask(mediation, tries = 8) {
   stop?.abort();
   await request?.catch(() => {});
   stop = new AbortController();
   const wanted = { publicKey: options(), signal: stop.signal };
   if (mediation) wanted.mediation = mediation;
   request = navigator.credentials[form.dataset.passkey](wanted);
-  form.querySelector("[name=passkey]").value = answer(await request);
+  try {
+    form.querySelector("[name=passkey]").value = answer(await request);
+  } catch (error) {
+    if (error.name !== "OperationError" || tries === 0 || wanted.signal.aborted) throw error;
+    await new Promise((done) => setTimeout(done, 250)); // the page before this one may have its request open a little longer
+    if (!wanted.signal.aborted) await ask(mediation, tries - 1);
+    return;
+  }
   HTMLFormElement.prototype.submit.call(form);
 }
 
