@@ -120,7 +120,7 @@ func (s *Service) ChangePassword(ctx context.Context, me Self, f PasswordForm) (
 		return w.record(audit.Event{Kind: audit.PasswordChanged, Outcome: audit.Refused, Reason: out.Reason}, "", "")
 	}, func(t *store.Tx) (err error) {
 		if counted, err = count.Take(t, right); counted.Tripped {
-			s.Notify.Guessed(p.ID)
+			s.Notify.Guessed(me.Origin, p.ID)
 		}
 		if wait.Refused && !counted.Refused {
 			counted = wait // it had to when the answer came

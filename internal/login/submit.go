@@ -266,7 +266,7 @@ func (s *Service) count(t *store.Tx, in store.SignIn, v *flow.Verdict, c checked
 		return err
 	}
 	if counted.Tripped && s.Notify != nil {
-		s.Notify.Guessed(in.Person.ID)
+		s.Notify.Guessed(t.Origin(), in.Person.ID)
 	}
 	if c.wait.Refused && !counted.Refused {
 		counted = c.wait // it had to when the answer came

@@ -80,9 +80,9 @@ func (s *Service) Deliver(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case id := <-s.guessed:
-			if err := s.tellGuessed(ctx, id); err != nil {
-				s.Log.Error("nobody told of guesses", "person", string(id), "error", err)
+		case g := <-s.guessed:
+			if err := s.tellGuessed(ctx, g); err != nil {
+				s.Log.Error("nobody told of guesses", "person", string(g.person), "error", err)
 			}
 		case <-s.wake:
 		case <-tick.C:

@@ -14,7 +14,6 @@ import (
 	"github.com/portvakt/portvakt/internal/mail"
 	"github.com/portvakt/portvakt/internal/sms"
 	"github.com/portvakt/portvakt/internal/store"
-	"github.com/portvakt/portvakt/internal/user"
 	"github.com/portvakt/portvakt/internal/words"
 )
 
@@ -41,8 +40,8 @@ type Options struct {
 type Service struct {
 	Options
 	wake    chan struct{}
-	guessed chan user.ID // who is to be told
-	queued  atomic.Bool  // a mail, by a change that may not be over yet
+	guessed chan guess  // who is to be told
+	queued  atomic.Bool // a mail, by a change that may not be over yet
 }
 
 // New gives the service.
@@ -50,7 +49,7 @@ func New(o Options) *Service {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	return &Service{Options: o, wake: make(chan struct{}, 1), guessed: make(chan user.ID, guessedQueue)}
+	return &Service{Options: o, wake: make(chan struct{}, 1), guessed: make(chan guess, guessedQueue)}
 }
 
 // mac is what stands in the database for a text that must not stand there.

@@ -105,8 +105,8 @@ func TestGuessedTold(t *testing.T) {
 				}
 				return link != ""
 			})
-			if n := len(a.Post(t)); n != 1 {
-				t.Errorf("%d mails", n)
+			if all := a.Post(t); len(all) != 1 || !strings.Contains(all[0].Body, "Go-http-client") {
+				t.Errorf("not one mail that names the guesser's browser: %v", all)
 			}
 			scanner := a.Browser(t) // mail scanners follow links
 			page := scanner.Get(link)
