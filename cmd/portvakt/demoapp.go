@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/rand"
 	"embed"
+	"encoding/json"
 	"errors"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -48,7 +50,7 @@ type signedIn struct {
 	ACR                   string
 	AMR                   []string
 	At                    time.Time
-	raw                   string
+	raw, sid              string
 }
 
 // newSampleApps serves the applications and the phone, with its messages.
@@ -63,6 +65,7 @@ func newSampleApps(issuer, base string, clients []admin.ClientSpec, p *phone, me
 		mux.HandleFunc("GET "+a.path+"sign-in", a.signIn)
 		mux.HandleFunc("GET "+a.path+"callback", a.callback)
 		mux.HandleFunc("POST "+a.path+"sign-out", a.signOut)
+		mux.HandleFunc("POST "+a.path+"backchannel-logout", a.loggedOut)
 	}
 	p.pages, p.messages = pages, messages
 	mux.HandleFunc("GET /phone", p.show)
@@ -181,11 +184,12 @@ func (a *sampleApp) redeem(ctx context.Context, code string, flow begun) (signed
 		ACR      string   `json:"acr"`
 		AMR      []string `json:"amr"`
 		AuthTime int64    `json:"auth_time"`
+		SID      string   `json:"sid"`
 	}
 	if err := idToken.Claims(&claims); err != nil {
 		return who, err
 	}
-	return signedIn{claims.Name, claims.Username, claims.Email, claims.Groups, claims.ACR, claims.AMR, time.Unix(claims.AuthTime, 0), raw}, nil
+	return signedIn{claims.Name, claims.Username, claims.Email, claims.Groups, claims.ACR, claims.AMR, time.Unix(claims.AuthTime, 0), raw, claims.SID}, nil
 }
 
 // signOut ends the application's own session and then the one at the provider (RP-Initiated Logout).
@@ -206,6 +210,32 @@ func (a *sampleApp) signOut(w http.ResponseWriter, r *http.Request) {
 	}
 	q := url.Values{"id_token_hint": {who.raw}, "post_logout_redirect_uri": {a.base + a.path}}
 	http.Redirect(w, r, metadata.EndSession+"?"+q.Encode(), http.StatusSeeOther)
+}
+
+// loggedOut hears from the provider that a session is over, or locked (OpenID Connect Back-Channel Logout 1.0 §2.6). A token that comes twice
+// does no harm here.
+func (a *sampleApp) loggedOut(w http.ResponseWriter, r *http.Request) {
+	var claims struct {
+		SID    string                     `json:"sid"`
+		Nonce  *string                    `json:"nonce"`
+		Events map[string]json.RawMessage `json:"events"`
+	}
+	provider, _, err := a.client(context.WithoutCancel(r.Context()))
+	if err == nil {
+		var token *oidc.IDToken
+		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+		if token, err = provider.Verifier(&oidc.Config{ClientID: a.id, SupportedSigningAlgs: []string{"RS256", "ES256"}}).Verify(r.Context(), r.PostFormValue("logout_token")); err == nil {
+			err = token.Claims(&claims)
+		}
+	}
+	if _, ok := claims.Events["http://schemas.openid.net/event/backchannel-logout"]; err != nil || !ok || claims.SID == "" || claims.Nonce != nil {
+		http.Error(w, "not a logout token", http.StatusBadRequest)
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	maps.DeleteFunc(a.sessions, func(_ string, who signedIn) bool { return who.sid == claims.SID })
+	w.Header().Set("Cache-Control", "no-store")
 }
 
 func (a *sampleApp) trouble(w http.ResponseWriter, what, detail string) {

@@ -81,6 +81,7 @@ func (v *service) serve(ctx context.Context, listener net.Listener) error {
 	background.Go(func() { v.watchKeys(ctx) })
 	background.Go(func() { v.sweep(ctx) })
 	background.Go(func() { v.notify.Deliver(ctx) })
+	background.Go(func() { v.oidc.TellApplications(ctx) })
 	if v.settings.MetricsListen != "" {
 		figures, err := net.Listen("tcp", v.settings.MetricsListen)
 		if err != nil {

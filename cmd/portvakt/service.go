@@ -15,6 +15,7 @@ import (
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/breach"
 	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/fetch"
 	"github.com/portvakt/portvakt/internal/keyring"
 	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/login"
@@ -72,7 +73,7 @@ func open(ctx context.Context, s *settings, w wiring) (*service, error) {
 		return nil, err
 	}
 	v := &service{settings: s, db: db, ring: ring, hasher: factor.NewHasher(factor.Params{}, runtime.GOMAXPROCS(0)), log: newLog(s.LogFormat)}
-	v.oidc = oidc.New(db, ring, s.Issuer)
+	v.oidc = oidc.New(oidc.Options{DB: db, Ring: ring, Issuer: s.Issuer, Fetch: fetch.New(fetch.Options{}), Log: v.log})
 	if err := v.messengers(w.clock); err != nil {
 		db.Close()
 		return nil, err

@@ -14,6 +14,8 @@ const (
 	SessionEnded     Kind = "session.ended"
 	SessionLocked    Kind = "session.locked"
 	SessionUnlocked  Kind = "session.unlocked"
+	LogoutSent       Kind = "logout.sent"
+	LogoutFailed     Kind = "logout.failed"
 	FactorEnrolled   Kind = "factor.enrolled"
 	FactorRemoved    Kind = "factor.removed"
 	FactorRenamed    Kind = "factor.renamed"
@@ -78,6 +80,8 @@ var sentences = [...]struct {
 	{SessionEnded, "a session ended before its time"},
 	{SessionLocked, "a session was locked and asks for a proof before it goes on"},
 	{SessionUnlocked, "a locked session goes on after a proof"},
+	{LogoutSent, "an application was told that a session is over or locked"},
+	{LogoutFailed, "an application could not be told for a day that a session is over or locked"},
 	{FactorEnrolled, "a person got a new factor"},
 	{FactorRemoved, "a factor was taken away"},
 	{FactorRenamed, "a person gave a factor another name"},

@@ -111,6 +111,13 @@ func (c *Client) checkURIs(f *faults) {
 			f.add("backchannel_logout_uri", uri, text)
 		}
 	}
+	if uri := c.FrontchannelLogoutURI; uri != "" {
+		if text := redirectFault(uri, false); text != "" {
+			f.add("frontchannel_logout_uri", uri, text)
+		} else if !slices.ContainsFunc(c.RedirectURIs, func(r string) bool { return Origin(r) == Origin(uri) }) { // OpenID Connect Front-Channel Logout 1.0 §2
+			f.add("frontchannel_logout_uri", uri, "is on another host or port than every redirect URI; use the application's own")
+		}
+	}
 }
 
 // checkGrants holds how the client may get tokens and how it proves who it is. What is left out of this version is

@@ -13,6 +13,7 @@ package oidc
 
 import (
 	"context"
+	"log/slog"
 	"net/url"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"github.com/ory/fosite/handler/oauth2"
 	"github.com/ory/fosite/handler/pkce"
 
+	"github.com/portvakt/portvakt/internal/fetch"
 	"github.com/portvakt/portvakt/internal/keyring"
 	"github.com/portvakt/portvakt/internal/store"
 )
@@ -33,6 +35,15 @@ const (
 	familyLife  = 90 * 24 * time.Hour
 )
 
+// Options are what a provider is made of.
+type Options struct {
+	DB     *store.DB
+	Ring   *keyring.Ring
+	Issuer string        // a URL
+	Fetch  *fetch.Client // calls addresses that applications registered
+	Log    *slog.Logger
+}
+
 // Provider answers the protocol endpoints. It is safe for concurrent use.
 type Provider struct {
 	db      *store.DB
@@ -42,12 +53,14 @@ type Provider struct {
 	secrets *macs // of client secrets
 	fosite  *fosite.Fosite
 	docs    documents
+	fetch   *fetch.Client
+	log     *slog.Logger
 }
 
-// New gives the provider of issuer, a URL without a trailing slash.
-func New(db *store.DB, ring *keyring.Ring, issuer string) *Provider {
-	p := &Provider{db: db, ring: ring, issuer: strings.TrimSuffix(issuer, "/"), minter: newMinter(ring.Secret("token")),
-		secrets: newMACs(ring.Secret("client-secret"))}
+// New gives the provider.
+func New(o Options) *Provider {
+	p := &Provider{db: o.DB, ring: o.Ring, issuer: strings.TrimSuffix(o.Issuer, "/"), minter: newMinter(o.Ring.Secret("token")),
+		secrets: newMACs(o.Ring.Secret("client-secret")), fetch: o.Fetch, log: o.Log}
 	p.fosite = p.compose()
 	p.docs.discovery = newDocument(p.metadata())
 	return p

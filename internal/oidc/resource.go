@@ -192,46 +192,6 @@ func (u *unit) giveBack(ctx context.Context) error {
 	return err
 }
 
-// Logout is what a request to end a session asks for (OpenID Connect RP-Initiated Logout 1.0 §2).
-type Logout struct {
-	Client  *store.Client // nil: not told, or not known
-	Back    string        // where to go afterwards, with state; empty: nowhere
-	Subject user.ID       // from a good hint
-	Session user.SessionID
-}
-
-// ReadLogout reads the parameters. A hint that this service did not sign counts as none; a post_logout_redirect_uri
-// that is not registered for the client counts as none.
-func (p *Provider) ReadLogout(ctx context.Context, get func(string) string) (Logout, error) {
-	var out Logout
-	id := client.ID(get("client_id"))
-	if h, ok := p.readHint(get("id_token_hint")); ok && (id == "" || id == h.Audience) {
-		id, out.Subject, out.Session = h.Audience, h.Subject, h.Session
-	}
-	if id == "" {
-		return out, nil
-	}
-	c, err := p.db.Client(ctx, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return Logout{}, nil
-	}
-	if err != nil {
-		return out, err
-	}
-	out.Client = c
-	if back := get("post_logout_redirect_uri"); c.MatchPostLogout(back) {
-		out.Back = (&Response{Redirect: back, Params: stateOnly(get("state"))}).Location()
-	}
-	return out, nil
-}
-
-func stateOnly(state string) map[string][]string {
-	if state == "" {
-		return nil
-	}
-	return map[string][]string{"state": {state}}
-}
-
 // ready marshals a document once.
 func ready(v any) []byte {
 	b, err := json.Marshal(v)

@@ -115,6 +115,15 @@ func csp(formAction string) string {
 		"form-action " + formAction + "; frame-ancestors 'none'; base-uri 'none'"
 }
 
+// framesFrom is the directive that lets a page hold frames of these sources.
+func framesFrom(sources []string) string {
+	list := strings.Join(sources, " ")
+	if strings.TrimSpace(list) == "" || strings.ContainsFunc(list, notInSource) {
+		return ""
+	}
+	return "; frame-src " + list
+}
+
 // notInSource reports whether a character has no place in a list of CSP sources (CSP3 §2.3.1).
 func notInSource(r rune) bool {
 	letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'

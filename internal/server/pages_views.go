@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"strings"
 
+	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/passwords"
 	"github.com/portvakt/portvakt/internal/words"
 )
@@ -141,6 +142,15 @@ type signedoutPage struct {
 	App       string
 	BackURL   string
 	SignInURL string
+	Frames    []string // addresses of applications, each to be opened in a hidden frame; the browser then goes on to BackURL by itself
+}
+
+func (p signedoutPage) policy() string {
+	sources := make([]string, len(p.Frames))
+	for i, f := range p.Frames {
+		sources[i] = client.Origin(f)
+	}
+	return csp(p.FormAction) + framesFrom(sources)
 }
 
 // problemPage, "problem", is every refusal and every fault: what happened, what it means and what to do next.

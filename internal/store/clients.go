@@ -26,8 +26,8 @@ func (t *Tx) AddClient(c client.Client, secret []byte) error {
 	if err != nil {
 		return err
 	}
-	t.do("insert into clients (id, metadata, secret, created_at, updated_at) values ($1, $2, $3, $4, $4)",
-		string(c.ID), string(body), orEmpty(secret), micros(t.now))
+	t.do("insert into clients (id, metadata, logout_uri, secret, created_at, updated_at) values ($1, $2, $3, $4, $5, $5)",
+		string(c.ID), string(body), c.BackchannelLogoutURI, orEmpty(secret), micros(t.now))
 	t.bump()
 	return nil
 }
@@ -44,8 +44,8 @@ func (t *Tx) PutClient(c client.Client, secret []byte) error {
 	if err != nil {
 		return err
 	}
-	t.do(`insert into clients (id, metadata, secret, created_at, updated_at) values ($1, $2, $3, $4, $4)
-on conflict (id) do update set metadata = $2, updated_at = $4`, string(c.ID), string(body), orEmpty(secret), micros(t.now))
+	t.do(`insert into clients (id, metadata, logout_uri, secret, created_at, updated_at) values ($1, $2, $3, $4, $5, $5)
+on conflict (id) do update set metadata = $2, logout_uri = $3, updated_at = $5`, string(c.ID), string(body), c.BackchannelLogoutURI, orEmpty(secret), micros(t.now))
 	if secret != nil {
 		t.do("update clients set secret = $2 where id = $1", string(c.ID), secret)
 	}
@@ -64,6 +64,7 @@ func orEmpty(b []byte) []byte {
 func (t *Tx) RemoveClient(id client.ID) {
 	t.must("delete from clients where id = $1", string(id))
 	t.RevokeGrantsOfClient(id)
+	t.do("delete from logouts where client_id = $1", string(id))
 	t.bump()
 }
 

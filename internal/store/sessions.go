@@ -77,7 +77,7 @@ func (t *Tx) sessionBy(which string, arg any) (user.Session, *Person, error) {
 	return session, person, err
 }
 
-// LockSession makes a session ask for a proof before it goes on, and records why. False if it is over or locked already.
+// LockSession makes a session ask for a proof before it goes on, tells the applications, and records why. False if it is over or locked already.
 func (t *Tx) LockSession(id user.SessionID, why audit.Reason) (bool, error) {
 	all, err := t.lockSessions("id = $1", string(id), why)
 	return len(all) == 1, err
@@ -96,6 +96,9 @@ func (t *Tx) lockSessions(which, arg string, why audit.Reason) (locked []audit.E
 		locked = append(locked, e)
 		return err
 	}, "update sessions set locked_at = $2 where "+which+" and ended_at = 0 and locked_at = 0 and expires_at > $2 returning id, user_id", arg, micros(t.now))
+	if len(locked) > 0 {
+		t.tellApplications("s.user_id = $3 and s.locked_at = $1", locked[0].Subject)
+	}
 	for _, e := range locked {
 		if err == nil {
 			err = t.Record(e)
@@ -104,7 +107,7 @@ func (t *Tx) lockSessions(which, arg string, why audit.Reason) (locked []audit.E
 	return locked, err
 }
 
-// EndSession ends one session and every grant that came of it, and records why. False if it was over already.
+// EndSession ends one session and every grant that came of it, tells the applications, and records why. False if it was over already.
 func (t *Tx) EndSession(id user.SessionID, why audit.Reason) (bool, error) {
 	t.do("update grants set revoked_at = $2 where session_id = $1 and revoked_at = 0", string(id), micros(t.now))
 	var owner string
@@ -115,10 +118,11 @@ func (t *Tx) EndSession(id user.SessionID, why audit.Reason) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	t.tellApplications("s.id = $3 and s.ended_at = $1", string(id))
 	return true, t.Record(audit.Event{Kind: audit.SessionEnded, Reason: why, Subject: owner, Session: string(id)})
 }
 
-// EndSessionsOf ends every session of a person but keep, and every grant of the ended ones, and records why; with keep
+// EndSessionsOf ends every session of a person but keep, and every grant of the ended ones, tells the applications, and records why; with keep
 // empty, grants that belong to no session go as well.
 func (t *Tx) EndSessionsOf(id user.ID, keep user.SessionID, why audit.Reason) error {
 	t.do("update grants set revoked_at = $3 where user_id = $1 and revoked_at = 0 and ($2 = '' or session_id is null or session_id <> $2)",
@@ -133,6 +137,9 @@ func (t *Tx) EndSessionsOf(id user.ID, keep user.SessionID, why audit.Reason) er
 		string(id), string(keep), micros(t.now))
 	if err != nil {
 		return err
+	}
+	if len(ended) > 0 {
+		t.tellApplications("s.user_id = $3 and s.ended_at = $1", string(id))
 	}
 	for _, session := range ended {
 		if err := t.Record(audit.Event{Kind: audit.SessionEnded, Reason: why, Subject: string(id), Session: session}); err != nil {

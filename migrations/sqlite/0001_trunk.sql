@@ -133,6 +133,7 @@ create index sessions_user on sessions (user_id);
 create table clients (
   id         text primary key,
   metadata   text not null,
+  logout_uri text not null,
   secret     blob not null,
   created_at integer not null,
   updated_at integer not null
@@ -160,6 +161,17 @@ create table grants (
 );
 create index grants_session on grants (session_id) where session_id is not null;
 create index grants_user on grants (user_id) where user_id is not null;
+
+create table logouts (
+  session_id text not null,
+  client_id  text not null,
+  user_id    text not null,
+  tries      integer not null,
+  next_at    integer not null,
+  expires_at integer not null,
+  primary key (session_id, client_id)
+);
+create index logouts_next on logouts (next_at);
 
 create table attempts (
   lane  text primary key,

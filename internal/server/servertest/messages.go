@@ -51,6 +51,7 @@ func (s *Site) texts(t testing.TB, issuer *url.URL, ring *keyring.Ring, o Option
 	var running sync.WaitGroup
 	if !o.NoWatch {
 		running.Go(func() { s.Notify.Deliver(ctx) })
+		running.Go(func() { s.OIDC.TellApplications(ctx) })
 	}
 	t.Cleanup(func() { cancel(); running.Wait(); outbox.Close() })
 }

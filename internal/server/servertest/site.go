@@ -20,6 +20,7 @@ import (
 	"github.com/portvakt/portvakt/internal/admin"
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/fetch"
 	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/login"
 	"github.com/portvakt/portvakt/internal/notify"
@@ -106,7 +107,7 @@ func New(t testing.TB, dbURL string, o Options) *Site {
 	http := httptest.NewUnstartedServer(nil)
 	here := "http://localhost:" + strconv.Itoa(http.Listener.Addr().(*net.TCPAddr).Port) // passkeys need a name
 	issuer := cmp.Or(o.Issuer, here)
-	s := &Site{URL: here, DB: db, OIDC: oidc.New(db, ring, issuer), Clock: o.Clock, dbURL: dbURL, options: o}
+	s := &Site{URL: here, DB: db, OIDC: oidc.New(oidc.Options{DB: db, Ring: ring, Issuer: issuer, Fetch: fetch.New(fetch.Options{}), Log: o.logger(t)}), Clock: o.Clock, dbURL: dbURL, options: o}
 	if s.Clock == nil {
 		s.Clock = time.Now
 	}
