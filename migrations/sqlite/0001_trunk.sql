@@ -161,6 +161,15 @@ create table grants (
 create index grants_session on grants (session_id) where session_id is not null;
 create index grants_user on grants (user_id) where user_id is not null;
 
+create table pushed (
+  id         blob primary key,
+  client_id  text not null,
+  data       text not null,
+  used_at    integer not null,
+  expires_at integer not null
+);
+create index pushed_expires on pushed (expires_at);
+
 create table attempts (
   lane  text primary key,
   n     integer not null,
