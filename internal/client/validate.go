@@ -53,6 +53,7 @@ func (c *Client) Validate() error {
 	c.checkGrants(&f)
 	c.checkTokens(&f)
 	c.checkKeys(&f)
+	c.checkResources(&f)
 	return errors.Join(f...)
 }
 
