@@ -39,6 +39,12 @@ const (
 	GrantClientCredentials = "client_credentials"
 )
 
+// The forms of an access token.
+const (
+	FormatOpaque = "opaque" // asked about by introspection; the default
+	FormatJWT    = "at+jwt" // RFC 9068: says everything itself, and so lives shorter
+)
+
 // Client is one registered application. The tags are the metadata names of OpenID Connect Dynamic Client Registration
 // 1.0 §2 and RFC 7591 §2, with Portvakt's own names beside them; JSON and YAML use the same.
 type Client struct {
@@ -60,6 +66,11 @@ type Client struct {
 	JWKSURI        string `json:"jwks_uri,omitempty" yaml:"jwks_uri,omitempty"`
 
 	Scope string `json:"scope,omitempty" yaml:"scope,omitempty"` // tokens, one space between each
+
+	AccessTokenFormat string `json:"access_token_format,omitempty" yaml:"access_token_format,omitempty"`           // FormatOpaque, or FormatJWT
+	DPoPBound         bool   `json:"dpop_bound_access_tokens,omitempty" yaml:"dpop_bound_access_tokens,omitempty"` // RFC 9449 §5.2
+	RefreshGrace      int    `json:"refresh_grace,omitempty" yaml:"refresh_grace,omitempty"`                       // seconds in which a used refresh token gets its successor once more; 0 to 60
+	ResourceServer    bool   `json:"resource_server,omitempty" yaml:"resource_server,omitempty"`                   // it may ask about tokens of others; where it names resources, only about those for them
 
 	Resources  []string `json:"resources,omitempty" yaml:"resources,omitempty"`                                                         // what it may ask for tokens for (RFC 8707); none: nothing in particular
 	RequirePAR bool     `json:"require_pushed_authorization_requests,omitempty" yaml:"require_pushed_authorization_requests,omitempty"` // RFC 9126 §6
@@ -100,6 +111,9 @@ func (c *Client) Normalise() {
 	}
 	if c.Name == "" {
 		c.Name = string(c.ID)
+	}
+	if c.AccessTokenFormat == FormatOpaque {
+		c.AccessTokenFormat = ""
 	}
 	if len(c.ResponseTypes) == 0 || slices.Equal(c.ResponseTypes, []string{"code"}) {
 		c.ResponseTypes = nil

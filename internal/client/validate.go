@@ -161,6 +161,15 @@ func (c *Client) checkTokens(f *faults) {
 	if a := c.SigningAlg; a != "RS256" && a != "ES256" && a != "EdDSA" {
 		f.add("id_token_signed_response_alg", a, unavailable+"use RS256, ES256 or EdDSA")
 	}
+	if c.AccessTokenFormat != "" && c.AccessTokenFormat != FormatJWT {
+		f.add("access_token_format", c.AccessTokenFormat, "is not known; use opaque or at+jwt")
+	}
+	if c.RefreshGrace < 0 || c.RefreshGrace > 60 {
+		f.add("refresh_grace", strconv.Itoa(c.RefreshGrace), "is not 0 to 60 seconds")
+	}
+	if c.ResourceServer && c.Public() {
+		f.add("resource_server", "true", "needs a client that can prove who it is")
+	}
 	switch c.MinimumACR {
 	case "", "urn:portvakt:acr:1fa", "urn:portvakt:acr:2fa", "phr":
 	default:

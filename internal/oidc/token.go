@@ -26,7 +26,7 @@ type tokenResponse struct {
 // Token answers the token endpoint (RFC 6749 §3.2): authorization_code, refresh_token and client_credentials.
 func (p *Provider) Token(w http.ResponseWriter, r *http.Request, o audit.Origin) {
 	ctx, u := p.begin(r.Context(), o)
-	out, err := p.token(ctx, u, r)
+	out, err := p.token(ctx, u, w, r)
 	if err == nil {
 		err = u.commit(ctx)
 	}
@@ -37,12 +37,15 @@ func (p *Provider) Token(w http.ResponseWriter, r *http.Request, o audit.Origin)
 	writeJSON(w, http.StatusOK, out)
 }
 
-func (p *Provider) token(ctx context.Context, u *unit, r *http.Request) (*tokenResponse, error) {
+func (p *Provider) token(ctx context.Context, u *unit, w http.ResponseWriter, r *http.Request) (*tokenResponse, error) {
 	if err := postForm(r, "resource"); err != nil {
 		return nil, err
 	}
 	if r.PostForm.Has("audience") {
 		return nil, errAudience
+	}
+	if err := u.proof(w, r, PathToken, ""); err != nil {
+		return nil, err
 	}
 	u.verifier = r.PostForm.Get("code_verifier")
 	if len(r.PostForm.Get("scope")) > maxScope {
@@ -57,6 +60,9 @@ func (p *Provider) token(ctx context.Context, u *unit, r *http.Request) (*tokenR
 	if err != nil {
 		return nil, err
 	}
+	if err := u.bound(); err != nil {
+		return nil, err
+	}
 	if err := u.narrow(r.PostForm.Get("scope")); err != nil {
 		return nil, err
 	}
@@ -68,7 +74,7 @@ func (p *Provider) token(ctx context.Context, u *unit, r *http.Request) (*tokenR
 		return nil, err
 	}
 	scopes := access{scopes: u.mask}.of(u.data.scopes())
-	out := &tokenResponse{AccessToken: resp.GetAccessToken(), TokenType: "Bearer", ExpiresIn: int64(accessLife.Seconds()), Scope: joinScopes(scopes)}
+	out := &tokenResponse{AccessToken: resp.GetAccessToken(), TokenType: tokenType(u.key), ExpiresIn: int64(u.life.Seconds()), Scope: joinScopes(scopes)}
 	out.RefreshToken, _ = resp.GetExtra("refresh_token").(string)
 	if u.grant != nil && has(scopes, "openid") {
 		out.IDToken, err = p.idToken(u, scopes, out.AccessToken)
@@ -95,6 +101,9 @@ func (u *unit) commit(ctx context.Context) error {
 	event := audit.Event{Kind: audit.TokenIssued, Actor: string(u.client.ID), Client: string(u.client.ID),
 		Detail: map[string]string{"scope": u.data.Scope}}
 	err := u.p.db.Change(ctx, u.origin, func(t *store.Tx) error {
+		if err := u.spend(t); err != nil {
+			return err
+		}
 		switch {
 		case u.fresh != nil:
 			t.CreateGrant(*u.fresh)
@@ -106,6 +115,9 @@ func (u *unit) commit(ctx context.Context) error {
 				expires = familyEnd(u.grant.Created, u.now)
 			}
 			t.RedeemCode(u.grant.ID, u.gen, expires)
+		case u.repeat:
+			event.Kind, event.Detail["repeated"] = audit.TokenRefreshed, "true"
+			t.RepeatRefresh(u.grant.ID, u.gen)
 		case u.rotate:
 			event.Kind = audit.TokenRefreshed
 			t.RotateRefresh(u.grant.ID, u.gen-1, familyEnd(u.grant.Created, u.now))
@@ -115,6 +127,9 @@ func (u *unit) commit(ctx context.Context) error {
 		event.Subject, event.Session, event.Detail["grant"] = string(u.grant.User), string(u.grant.Session), u.grant.ID
 		return t.Record(event)
 	})
+	if u.replayed {
+		return u.spent(err)
+	}
 	if errors.Is(err, store.ErrConflict) {
 		u.reuse, u.reason = true, audit.Replayed
 		return fosite.ErrInvalidGrant.WithHint("It was used by another request at the same time.")
