@@ -37,6 +37,7 @@ const (
 	GrantCode              = "authorization_code"
 	GrantRefresh           = "refresh_token"
 	GrantClientCredentials = "client_credentials"
+	GrantExchange          = "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693 §2.1
 )
 
 // The forms of an access token.
@@ -70,6 +71,7 @@ type Client struct {
 	AccessTokenFormat string `json:"access_token_format,omitempty" yaml:"access_token_format,omitempty"`           // FormatOpaque, or FormatJWT
 	DPoPBound         bool   `json:"dpop_bound_access_tokens,omitempty" yaml:"dpop_bound_access_tokens,omitempty"` // RFC 9449 §5.2
 	RefreshGrace      int    `json:"refresh_grace,omitempty" yaml:"refresh_grace,omitempty"`                       // seconds in which a used refresh token gets its successor once more; 0 to 60
+	ExchangeFrom      []ID   `json:"token_exchange_from,omitempty" yaml:"token_exchange_from,omitempty"`           // applications whose access tokens it may exchange for its own (RFC 8693)
 	ResourceServer    bool   `json:"resource_server,omitempty" yaml:"resource_server,omitempty"`                   // it may ask about tokens of others; where it names resources, only about those for them
 
 	Resources  []string `json:"resources,omitempty" yaml:"resources,omitempty"`                                                         // what it may ask for tokens for (RFC 8707); none: nothing in particular

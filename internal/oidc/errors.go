@@ -22,7 +22,7 @@ type wireError struct {
 }
 
 var (
-	errUnsupportedGrantType = fosite.ErrUnsupportedGrantType.WithHint("The grant types are authorization_code, refresh_token and client_credentials.")
+	errUnsupportedGrantType = fosite.ErrUnsupportedGrantType.WithHint("The grant types are those of grant_types_supported in the discovery document.")
 	errDuplicate            = fosite.ErrInvalidRequest.WithHint("A parameter is given more than once.")
 	errNotForm              = fosite.ErrInvalidRequest.WithHint("The body must be application/x-www-form-urlencoded.")
 	errTarget               = &fosite.RFC6749Error{ErrorField: "invalid_target", CodeField: http.StatusBadRequest, // RFC 8707 §2

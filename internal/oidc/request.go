@@ -73,6 +73,11 @@ func (a *asked) parse() error {
 	if err := a.checkChallenge(); err != nil {
 		return err
 	}
+	if a.query.Has("dpop_jkt") {
+		if _, ok := readThumbprint(a.query.Get("dpop_jkt")); !ok {
+			return fosite.ErrInvalidRequest.WithHint("The parameter dpop_jkt is not the base64url of a SHA-256 hash (43 characters).")
+		}
+	}
 	var err error
 	if a.audience, err = targets(a.query["resource"], a.client.Resources); err != nil {
 		a.reason = audit.NotAllowed

@@ -10,20 +10,22 @@ import (
 	"github.com/ory/fosite"
 
 	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/store"
 )
 
 // tokenResponse is RFC 6749 §5.1 with OpenID Connect Core §3.1.3.3.
 type tokenResponse struct {
-	AccessToken  string `json:"access_token"`
-	TokenType    string `json:"token_type"`
-	ExpiresIn    int64  `json:"expires_in"`
-	Scope        string `json:"scope,omitempty"`
-	RefreshToken string `json:"refresh_token,omitempty"`
-	IDToken      string `json:"id_token,omitempty"`
+	AccessToken     string `json:"access_token"`
+	TokenType       string `json:"token_type"`
+	IssuedTokenType string `json:"issued_token_type,omitempty"` // RFC 8693 §2.2.1
+	ExpiresIn       int64  `json:"expires_in"`
+	Scope           string `json:"scope,omitempty"`
+	RefreshToken    string `json:"refresh_token,omitempty"`
+	IDToken         string `json:"id_token,omitempty"`
 }
 
-// Token answers the token endpoint (RFC 6749 §3.2): authorization_code, refresh_token and client_credentials.
+// Token answers the token endpoint (RFC 6749 §3.2).
 func (p *Provider) Token(w http.ResponseWriter, r *http.Request, o audit.Origin) {
 	ctx, u := p.begin(r.Context(), o)
 	out, err := p.token(ctx, u, w, r)
@@ -52,10 +54,22 @@ func (p *Provider) token(ctx context.Context, u *unit, w http.ResponseWriter, r 
 		return nil, errLongScope
 	}
 	switch r.PostForm.Get("grant_type") {
-	case "authorization_code", "refresh_token", "client_credentials", "":
-	default:
-		return nil, errUnsupportedGrantType
+	case client.GrantCode, client.GrantRefresh, client.GrantClientCredentials, "":
+		return p.fositeToken(ctx, u, r)
+	case client.GrantExchange:
+		if _, err := p.authenticate(ctx, r, r.PostForm); err != nil {
+			return nil, err
+		}
+		if err := u.bound(); err != nil {
+			return nil, err
+		}
+		return p.exchange(ctx, u, r.PostForm)
 	}
+	return nil, errUnsupportedGrantType
+}
+
+// fositeToken answers for the grants that fosite runs.
+func (p *Provider) fositeToken(ctx context.Context, u *unit, r *http.Request) (*tokenResponse, error) {
 	req, err := p.fosite.NewAccessRequest(ctx, r, &session{})
 	if err != nil {
 		return nil, err
@@ -107,7 +121,10 @@ func (u *unit) commit(ctx context.Context) error {
 		switch {
 		case u.fresh != nil:
 			t.CreateGrant(*u.fresh)
-			event.Detail["grant"] = u.fresh.ID
+			event.Subject, event.Session, event.Detail["grant"] = string(u.fresh.User), string(u.fresh.Session), u.fresh.ID
+			if u.exchanged != nil {
+				event.Detail["exchanged"] = u.exchanged.ID
+			}
 			return t.Record(event)
 		case u.redeem:
 			expires := u.now.Add(accessLife)
@@ -190,7 +207,10 @@ func (u *unit) recordRefusal(ctx context.Context, code string) error {
 // their histories, so a used one ends nothing when it comes from somebody who proves nothing: a public client without the
 // right verifier.
 func (u *unit) burns() bool {
-	if u.token.kind == kindRefresh {
+	switch u.token.kind {
+	case kindAccess: // of a token exchange
+		return false
+	case kindRefresh:
 		return u.reuse || u.reason == audit.WrongClient
 	}
 	sum := sha256.Sum256([]byte(u.verifier))

@@ -37,17 +37,18 @@ type unit struct {
 
 	verifier string // that came with the code
 
-	fresh  *store.Grant  // to be created
-	redeem bool          // the code is to be used
-	rotate bool          // the refresh token is to be rotated
-	gen    int64         // generation of the new refresh token; 0: none
-	repeat bool          // the used refresh token is young enough to get its successor once more
-	most   time.Duration // that an access token may live
-	life   time.Duration // of the new one
-	mask   uint16        // scopes of the new access token among the grant's
-	parts  uint16        // and its resources
-	reuse  bool          // something used was presented again: the family is to be revoked
-	reason audit.Reason  // why the presented token does not count
+	fresh     *store.Grant  // to be created
+	exchanged *store.Grant  // what it is made of in a token exchange
+	redeem    bool          // the code is to be used
+	rotate    bool          // the refresh token is to be rotated
+	gen       int64         // generation of the new refresh token; 0: none
+	repeat    bool          // the used refresh token is young enough to get its successor once more
+	most      time.Duration // that an access token may live
+	life      time.Duration // of the new one
+	mask      uint16        // scopes of the new access token among the grant's
+	parts     uint16        // and its resources
+	reuse     bool          // something used was presented again: the family is to be revoked
+	reason    audit.Reason  // why the presented token does not count
 
 	audience []string // resources that are asked for, or that the new access token is for; none: none in particular
 
