@@ -78,7 +78,7 @@ func (p *Provider) checkAssertion(ctx context.Context, u *unit, assertion string
 			return nil
 		}
 	}
-	return fosite.ErrInvalidClient.WithHintf("The client assertion does not count: %s.", strings.TrimPrefix(err.Error(), "jose: "))
+	return fosite.ErrInvalidClient.WithHintf("The client assertion does not count: %s.", strings.TrimPrefix(err.Error(), "jose: token refused: "))
 }
 
 // verifyOf verifies what a client signed, by its keys.

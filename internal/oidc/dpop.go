@@ -60,7 +60,7 @@ func (u *unit) proof(w http.ResponseWriter, r *http.Request, path, ath string) e
 		err = proof.Check(r.Method, u.p.issuer+path, u.now, proofAge)
 	}
 	if err != nil {
-		return errProof.WithHintf("The DPoP proof does not count: %s.", strings.TrimPrefix(err.Error(), "jose: "))
+		return errProof.WithHintf("The DPoP proof does not count: %s.", strings.TrimPrefix(err.Error(), "jose: token refused: "))
 	}
 	if proof.AccessTokenHash != ath {
 		return errProof.WithHint("The ath of the DPoP proof is not the hash of the access token that came with it.")

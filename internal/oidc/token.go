@@ -207,10 +207,12 @@ func (u *unit) recordRefusal(ctx context.Context, code string) error {
 // their histories, so a used one ends nothing when it comes from somebody who proves nothing: a public client without the
 // right verifier.
 func (u *unit) burns() bool {
-	switch u.token.kind {
-	case kindAccess: // of a token exchange
+	switch {
+	case u.replayed: // an assertion or proof that came again says nothing of what came with it
 		return false
-	case kindRefresh:
+	case u.token.kind == kindAccess: // of a token exchange
+		return false
+	case u.token.kind == kindRefresh:
 		return u.reuse || u.reason == audit.WrongClient
 	}
 	sum := sha256.Sum256([]byte(u.verifier))
