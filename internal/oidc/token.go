@@ -147,6 +147,10 @@ func (u *unit) commit(ctx context.Context) error {
 	if u.replayed {
 		return u.spent(err)
 	}
+	if errors.Is(err, store.ErrConflict) && u.rotate && u.client.RefreshGrace > 0 && u.raced(ctx) {
+		u.rotate, u.repeat = false, true
+		return u.commit(ctx)
+	}
 	if errors.Is(err, store.ErrConflict) {
 		u.reuse, u.reason = true, audit.Replayed
 		return fosite.ErrInvalidGrant.WithHint("It was used by another request at the same time.")
@@ -155,6 +159,13 @@ func (u *unit) commit(ctx context.Context) error {
 		u.fault = err
 	}
 	return err
+}
+
+// raced reports whether a rival rotated the refresh token a moment ago, so that this request may have the same successor.
+func (u *unit) raced(ctx context.Context) bool {
+	was := u.grant.Gen
+	u.grant = nil
+	return u.loadGrant(ctx, u.token) == nil && u.grant.Gen == was+1 && u.graced()
 }
 
 // refuseToken records a refusal and what it takes along, then answers. A refusal that cannot be recorded is an outage.
