@@ -31,11 +31,12 @@ const (
 	AuthNone  = "none" // a public client: it has no secret and always uses PKCE
 )
 
-// The grant types that this version knows (RFC 6749 §1.3).
+// The grant types that this version knows (RFC 6749 §1.3, RFC 8628 §3.4).
 const (
 	GrantCode              = "authorization_code"
 	GrantRefresh           = "refresh_token"
 	GrantClientCredentials = "client_credentials"
+	GrantDevice            = "urn:ietf:params:oauth:grant-type:device_code" // what has no browser of its own; needs no redirect URI
 )
 
 // Client is one registered application. The tags are the metadata names of OpenID Connect Dynamic Client Registration

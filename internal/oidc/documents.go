@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"sync/atomic"
+
+	"github.com/portvakt/portvakt/internal/client"
 )
 
 // The paths of the protocol endpoints. Clients find them by discovery and nowhere else.
@@ -20,6 +22,8 @@ const (
 	PathIntrospect = "/introspect"
 	PathRevoke     = "/revoke"
 	PathLogout     = "/logout"
+	PathDeviceAuth = "/device_authorization" // RFC 8628 §3.1
+	PathDevice     = "/device"               // where a person approves it: a page
 )
 
 // documents are served as ready bytes.
@@ -91,10 +95,11 @@ func (p *Provider) metadata() []byte {
 		"backchannel_logout_session_supported":           true,
 		"frontchannel_logout_supported":                  true,
 		"frontchannel_logout_session_supported":          true,
+		"device_authorization_endpoint":                  at(PathDeviceAuth), // RFC 8628 §4
 		"scopes_supported":                               []string{"openid", "profile", "email", "phone", "groups", "offline_access"},
 		"response_types_supported":                       []string{"code"},
 		"response_modes_supported":                       []string{"query", "form_post"},
-		"grant_types_supported":                          []string{"authorization_code", "refresh_token", "client_credentials"},
+		"grant_types_supported":                          []string{"authorization_code", "refresh_token", "client_credentials", client.GrantDevice},
 		"subject_types_supported":                        []string{"public"},
 		"id_token_signing_alg_values_supported":          []string{"RS256", "ES256", "EdDSA"},
 		"token_endpoint_auth_methods_supported":          []string{"client_secret_basic", "client_secret_post", "none"},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ory/fosite"
 
+	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/store"
 )
 
@@ -21,7 +22,7 @@ type wireError struct {
 }
 
 var (
-	errUnsupportedGrantType = fosite.ErrUnsupportedGrantType.WithHint("The grant types are authorization_code, refresh_token and client_credentials.")
+	errUnsupportedGrantType = fosite.ErrUnsupportedGrantType.WithHint("The grant types are authorization_code, refresh_token, client_credentials and " + client.GrantDevice + ".")
 	errDuplicate            = fosite.ErrInvalidRequest.WithHint("A parameter is given more than once.")
 	errNotForm              = fosite.ErrInvalidRequest.WithHint("The body must be application/x-www-form-urlencoded.")
 	errTarget               = &fosite.RFC6749Error{ErrorField: "invalid_target", CodeField: http.StatusBadRequest, // RFC 8707 §2
@@ -58,6 +59,7 @@ func publicError(err error) string {
 	case "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
 		"access_denied", "unsupported_response_type", "login_required", "interaction_required", "consent_required",
 		"account_selection_required", "unmet_authentication_requirements", "invalid_target", "request_not_supported", "request_uri_not_supported", "registration_not_supported",
+		"authorization_pending", "slow_down", "expired_token", // RFC 8628 §3.5
 		"temporarily_unavailable", "server_error":
 		return code
 	case "scope_not_granted":
@@ -102,6 +104,11 @@ func writeError(w http.ResponseWriter, err error) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="portvakt"`) // RFC 6749 §5.2
 	case "server_error":
 		status = http.StatusInternalServerError
+	case "slow_down":
+		if err == errCrowded {
+			status = http.StatusTooManyRequests
+			w.Header().Set("Retry-After", strconv.Itoa(int(deviceLife.Seconds())))
+		}
 	}
 	writeJSON(w, status, wireError{code, describe(err)})
 }

@@ -19,7 +19,7 @@ import (
 // fault of the store is in u.fault.
 func (u *unit) resolve(ctx context.Context, token string) (scopes []string, active bool) {
 	w, ok := u.p.minter.read(token)
-	if !ok || w.kind == kindCode || u.load(ctx, token, w.kind) != nil {
+	if !ok || !w.kind.token() || u.load(ctx, token, w.kind) != nil {
 		return nil, false
 	}
 	c, err := u.p.db.Client(ctx, u.grant.Client)
@@ -160,7 +160,7 @@ func (p *Provider) Revoke(w http.ResponseWriter, r *http.Request, o audit.Origin
 		return
 	}
 	token := r.PostForm.Get("token")
-	if wanted, ok := p.minter.read(token); ok && wanted.kind != kindCode && u.load(ctx, token, wanted.kind) == nil && u.grant.Client == u.client.ID {
+	if wanted, ok := p.minter.read(token); ok && wanted.kind.token() && u.load(ctx, token, wanted.kind) == nil && u.grant.Client == u.client.ID {
 		if err := u.giveBack(ctx); err != nil {
 			u.fault = err
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/ory/fosite"
 
 	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/store"
 )
 
@@ -23,7 +24,7 @@ type tokenResponse struct {
 	IDToken      string `json:"id_token,omitempty"`
 }
 
-// Token answers the token endpoint (RFC 6749 §3.2): authorization_code, refresh_token and client_credentials.
+// Token answers the token endpoint (RFC 6749 §3.2): authorization_code, refresh_token, client_credentials and device_code.
 func (p *Provider) Token(w http.ResponseWriter, r *http.Request, o audit.Origin) {
 	ctx, u := p.begin(r.Context(), o)
 	out, err := p.token(ctx, u, r)
@@ -50,6 +51,8 @@ func (p *Provider) token(ctx context.Context, u *unit, r *http.Request) (*tokenR
 	}
 	switch r.PostForm.Get("grant_type") {
 	case "authorization_code", "refresh_token", "client_credentials", "":
+	case client.GrantDevice:
+		return p.deviceToken(ctx, u, r)
 	default:
 		return nil, errUnsupportedGrantType
 	}
@@ -64,9 +67,14 @@ func (p *Provider) token(ctx context.Context, u *unit, r *http.Request) (*tokenR
 	if err != nil {
 		return nil, err
 	}
+	refresh, _ := resp.GetExtra("refresh_token").(string)
+	return p.answer(u, resp.GetAccessToken(), refresh)
+}
+
+// answer is the response with these tokens; refresh may be empty.
+func (p *Provider) answer(u *unit, accessToken, refresh string) (out *tokenResponse, err error) {
 	scopes := access{scopes: u.mask}.of(u.data.scopes())
-	out := &tokenResponse{AccessToken: resp.GetAccessToken(), TokenType: "Bearer", ExpiresIn: int64(accessLife.Seconds()), Scope: joinScopes(scopes)}
-	out.RefreshToken, _ = resp.GetExtra("refresh_token").(string)
+	out = &tokenResponse{AccessToken: accessToken, TokenType: "Bearer", ExpiresIn: int64(accessLife.Seconds()), Scope: joinScopes(scopes), RefreshToken: refresh}
 	if u.grant != nil && has(scopes, "openid") {
 		out.IDToken, err = p.idToken(u, scopes, out.AccessToken)
 	}
@@ -122,9 +130,10 @@ func (u *unit) commit(ctx context.Context) error {
 	return err
 }
 
-// refuseToken records a refusal and what it takes along, then answers. A refusal that cannot be recorded is an outage.
+// refuseToken records a refusal and what it takes along, then answers. A refusal that cannot be recorded is an outage. A device that is told
+// to wait was refused nothing.
 func (p *Provider) refuseToken(ctx context.Context, w http.ResponseWriter, u *unit, err error) {
-	if u.fault == nil {
+	if u.fault == nil && !waits(err) {
 		u.fault = u.recordRefusal(ctx, publicError(err))
 	}
 	if u.fault != nil {
@@ -150,7 +159,7 @@ func (u *unit) recordRefusal(ctx context.Context, code string) error {
 		event.Subject, event.Session, event.Detail["grant"] = string(u.grant.User), string(u.grant.Session), u.grant.ID
 		burn = u.burns()
 		switch {
-		case u.reuse && u.token.kind == kindCode:
+		case u.reuse && u.token.kind != kindRefresh:
 			event.Kind = audit.CodeReplayed
 		case u.reuse:
 			event.Kind = audit.TokenReplayed
@@ -172,8 +181,11 @@ func (u *unit) recordRefusal(ctx context.Context, code string) error {
 // their histories, so a used one ends nothing when it comes from somebody who proves nothing: a public client without the
 // right verifier.
 func (u *unit) burns() bool {
-	if u.token.kind == kindRefresh {
+	switch u.token.kind {
+	case kindRefresh:
 		return u.reuse || u.reason == audit.WrongClient
+	case kindDevice: // it passes through no browser
+		return true
 	}
 	sum := sha256.Sum256([]byte(u.verifier))
 	verified := u.data.Challenge != "" && base64.RawURLEncoding.EncodeToString(sum[:]) == u.data.Challenge

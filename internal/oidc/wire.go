@@ -18,6 +18,7 @@ const (
 	kindCode    kind = 0x11
 	kindAccess  kind = 0x12
 	kindRefresh kind = 0x13
+	kindDevice  kind = 0x14 // a device code (RFC 8628 §3.2); its grant is there once a person has approved it
 )
 
 // wire is what a token says: which grant it belongs to and eight bytes more. On the wire it is
@@ -47,9 +48,14 @@ func (k kind) prefix() string {
 		return "pvc_"
 	case kindAccess:
 		return "pva_"
+	case kindDevice:
+		return "pvd_"
 	}
 	return "pvr_"
 }
+
+// token reports whether it is a token, and not what one is got for.
+func (k kind) token() bool { return k == kindAccess || k == kindRefresh }
 
 // macs makes HMAC-SHA-256 sums under one key. It is safe for concurrent use.
 type macs struct{ pool sync.Pool }
@@ -98,7 +104,7 @@ func (m *minter) read(token string) (wire, bool) {
 		return wire{}, false // the decoder skips line breaks, which makes the text too short
 	}
 	k := kind(raw[0])
-	if token[:4] != k.prefix() || k != kindCode && k != kindAccess && k != kindRefresh {
+	if token[:4] != k.prefix() || k < kindCode || k > kindDevice {
 		return wire{}, false
 	}
 	var sum [sha256.Size]byte
