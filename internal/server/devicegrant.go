@@ -93,7 +93,11 @@ func (s *Server) deviceAnswer(w http.ResponseWriter, r *http.Request, me account
 		s.leaveKiosk(w, d.Kiosk(deviceVisitor(me)))
 		s.problem(w, r, http.StatusForbidden, "not_allowed", "")
 	case why != "":
-		s.codePage(w, r, me, r.FormValue("user_code"), "alert.user_code")
+		typed := r.FormValue("user_code")
+		if len(typed) > maxUserCode {
+			typed = ""
+		}
+		s.codePage(w, r, me, typed, "alert.user_code")
 	case d.SignIn != nil:
 		s.beforeDevice(w, r, me, d)
 	case done != "":
@@ -114,9 +118,12 @@ func (s *Server) beforeDevice(w http.ResponseWriter, r *http.Request, me account
 	s.begin(w, r, d.SignIn.Needs, e)
 }
 
+// maxUserCode is how much of what was typed is shown again.
+const maxUserCode = 40
+
 // codePage asks for a code, with an alert about the last one.
 func (s *Server) codePage(w http.ResponseWriter, r *http.Request, me account.Self, code, alert string, args ...any) {
-	page := devicePageView{page: s.page(w, r, me.Person.Locale), Action: oidc.PathDevice, Code: code, Alert: alert, AlertArgs: args}
+	page := userCodePage{page: s.page(w, r, me.Person.Locale), Action: oidc.PathDevice, Code: code, Alert: alert, AlertArgs: args}
 	page.OtherURL = otherLanguage(&url.URL{Path: oidc.PathDevice}, page.OtherLang())
 	s.pages.render(w, http.StatusOK, "device", page)
 }

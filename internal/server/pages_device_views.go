@@ -2,8 +2,8 @@ package server
 
 import "html/template"
 
-// devicePageView, "device", asks for the code that a device shows, in the field user_code.
-type devicePageView struct {
+// userCodePage, "device", asks for the code that a device shows, in the field user_code.
+type userCodePage struct {
 	page
 	Action    string
 	Code      string // as it was typed, or came in the address
@@ -12,7 +12,7 @@ type devicePageView struct {
 }
 
 // Attr is what its one field says of itself: see attrs.
-func (d devicePageView) Attr(field string) template.HTMLAttr {
+func (d userCodePage) Attr(field string) template.HTMLAttr {
 	return attrs(d.Alert, field, d.Code, field+"-hint", true)
 }
 
