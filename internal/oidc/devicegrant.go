@@ -210,7 +210,7 @@ func ShownUserCode(code string) string {
 // userCodeMAC is how a user code stands in its row: so few are pending at a time that a stolen database must not name them.
 func (p *Provider) userCodeMAC(code string) []byte { return p.devices.mac(nil, []byte("code "+code)) }
 
-// deviceToken answers a device's poll (RFC 8628 §3.4, §3.5). One that has to wait costs one write.
+// deviceToken answers a device's poll (RFC 8628 §3.4, §3.5). One that has to wait costs a read and a write.
 func (p *Provider) deviceToken(ctx context.Context, u *unit, r *http.Request) (*tokenResponse, error) {
 	if _, err := p.authenticate(ctx, r, r.PostForm); err != nil {
 		return nil, err
@@ -225,14 +225,14 @@ func (p *Provider) deviceToken(ctx context.Context, u *unit, r *http.Request) (*
 	case !ok || w.kind != kindDevice:
 		return nil, errDeviceCode
 	}
-	foreign, err := u.poll(ctx, w.grant)
-	if err != nil {
-		return nil, err
-	}
-	if err := u.load(ctx, code, kindDevice); err != nil {
-		if foreign {
-			u.reason = audit.WrongClient
+	err := u.load(ctx, code, kindDevice)
+	if u.grant == nil && u.fault == nil { // nobody had approved it when that was read
+		if err := u.poll(ctx, w.grant); err != nil {
+			return nil, err
 		}
+		err = u.load(ctx, code, kindDevice)
+	}
+	if err != nil {
 		return nil, errDeviceCode
 	}
 	switch g := u.grant; {
@@ -249,34 +249,36 @@ func (p *Provider) deviceToken(ctx context.Context, u *unit, r *http.Request) (*
 	return nil, errDeviceCode
 }
 
-// poll counts one poll. Its error says what the device is told, unless the request was approved, or is long over: then the grant, if there
-// is one, decides. foreign: the request is another client's.
-func (u *unit) poll(ctx context.Context, id string) (foreign bool, err error) {
+// poll counts one poll of a request. Its error says what the device is told; nil: it was approved meanwhile.
+func (u *unit) poll(ctx context.Context, id string) error {
 	var found store.DevicePoll
-	err = u.p.db.Housekeep(ctx, func(t *store.Tx) (err error) {
+	err := u.p.db.Housekeep(ctx, func(t *store.Tx) (err error) {
 		found, err = t.PollDeviceGrant(id, u.client.ID, pollSlack, devicePace)
 		return err
 	})
+	u.reason = ""
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return false, nil
+		u.reason = audit.Expired // long ago
+		return errDeviceCode
 	case errors.Is(err, store.ErrConflict):
-		return true, nil
+		u.reason = audit.WrongClient
+		return errDeviceCode
 	case err != nil:
 		u.fault = err
-		return false, err
+		return err
+	case found.State == store.GrantApproved:
+		return nil
 	case found.State == store.GrantRefused:
 		u.reason = audit.Disowned
-		return false, errDenied
-	case found.State == store.GrantApproved:
-		return false, nil
+		return errDenied
 	case !u.now.Before(found.Expires):
 		u.reason = audit.Expired
-		return false, errTooLate
+		return errTooLate
 	case found.Early:
-		return false, errSlowDown
+		return errSlowDown
 	}
-	return false, errPending
+	return errPending
 }
 
 // redeemDevice mints what comes of an approved request. Its code is used by the commit, once.

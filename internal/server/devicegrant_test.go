@@ -75,9 +75,10 @@ func (a *attack) television(t testing.TB, client, scope string) television {
 	for name, to := range map[string]*string{"device_code": &tv.device, "user_code": &tv.code, "verification_uri": &tv.page, "verification_uri_complete": &tv.complete} {
 		*to, _ = o[name].(string)
 	}
-	if o["expires_in"] != float64(600) || o["interval"] != float64(5) || tv.page != a.URL+"/device" || tv.complete != tv.page+"?user_code="+tv.code {
+	if o["expires_in"] != float64(600) || o["interval"] != float64(5) || !strings.HasSuffix(tv.page, "/device") || tv.complete != tv.page+"?user_code="+tv.code {
 		t.Fatalf("RFC 8628 §3.2: %v", o)
 	}
+	tv.page, tv.complete = "/device", "/device?user_code="+tv.code // where the site listens
 	return tv
 }
 
