@@ -13,6 +13,7 @@ import (
 	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/server/servertest"
 	"github.com/portvakt/portvakt/internal/store"
+	"github.com/portvakt/portvakt/internal/store/storetest"
 )
 
 // differs is what two pages with one alert may differ in.
@@ -379,4 +380,29 @@ func TestDeviceGrantRivals(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestDeviceGrantRows (CR-06): neither rows nor trail hold a code, or where a device asked from, in clear.
+func TestDeviceGrantRows(t *testing.T) {
+	t.Parallel()
+	for _, e := range storetest.Engines() {
+		t.Run(e.Name, func(t *testing.T) {
+			address := e.New(t)
+			a := newAttack(t, address, servertest.Options{})
+			a.ApplyFile(t, televisions)
+			tv := a.television(t, "tv", "openid")
+			b := a.signIn(t, "alice", servertest.TOTP)
+			b.Fill(b.Get("/device"), "user_code", "BCDF-GHJK")
+			allows(t, b, b.Get(tv.complete))
+			tv.told(t, "")
+			for _, table := range []string{"device_grants", "grants", "events", "attempts"} {
+				rows := dump(t, a.open(t, address), table)
+				for _, s := range []string{tv.code, strings.ReplaceAll(tv.code, "-", ""), tv.device, "127.0.0.1", "Roomware", "BCDFGHJK"} {
+					if strings.Contains(rows, s) {
+						t.Errorf("CR-06: %s holds %q in clear", table, s)
+					}
+				}
+			}
+		})
+	}
 }
