@@ -15,9 +15,6 @@ func TestDeviceGrant(t *testing.T) {
 		w.run("", "client", "add", "room", "--name", "Mötesrum Kullen, bokning", "--grant-type", roomGrant, "--grant-type", "refresh_token", "--auth-method", "none",
 			"--scope", "openid profile email groups offline_access rooms:book")
 		b := w.person()
-		if w.lang == "en" {
-			b.withoutScript()
-		}
 		w.linkedCode(b)
 		w.typedCode(b)
 	})
@@ -80,19 +77,19 @@ func (w *walk) linkedCode(b *tab) {
 	r := w.asks()
 	b.open(r.Complete)
 	w.says(b, ".lead", "signin.device")
-	w.shot(b, "device-signin")
+	w.picture(b, "device-signin")
 	w.password(b, "bertil", demoPassword)
 	w.bertilsCode(b)
 	w.says(b, "h1", "device.ask_title")
 	b.says(".pair b", r.Code)
 	w.says(b, "form .alert", "device.warning")
-	w.shot(b, "device-ask")
+	w.picture(b, "device-ask")
 	if told := w.polls(r); told != "authorization_pending" {
 		w.t.Errorf("before the button the screen gets %s", told)
 	}
 	b.press("[value=allow]")
 	w.says(b, "h1", "device.allowed_title")
-	w.shot(b, "device-allowed")
+	w.picture(b, "device-allowed")
 	if told := w.polls(r); told != "tokens" {
 		w.t.Errorf("after the button the screen gets %s", told)
 	}
@@ -104,11 +101,11 @@ func (w *walk) typedCode(b *tab) {
 	r := w.asks()
 	b.open(r.Page)
 	w.says(b, "h1", "device.title")
-	w.shot(b, "device")
+	w.picture(b, "device")
 	b.fill("#user_code", "bcdf ghjk")
 	b.press(submit)
 	w.says(b, "[role=alert]", "alert.user_code")
-	w.shot(b, "device-wrong")
+	w.picture(b, "device-wrong")
 	b.clear("#user_code")
 	b.fill("#user_code", strings.ToLower(strings.ReplaceAll(r.Code, "-", "")))
 	b.press(submit)
@@ -118,7 +115,7 @@ func (w *walk) typedCode(b *tab) {
 	b.press("footer a")
 	b.press("[value=disown]")
 	w.says(b, "h1", "device.refused_title")
-	w.shot(b, "device-refused")
+	w.picture(b, "device-refused")
 	if told := w.polls(r); told != "access_denied" {
 		w.t.Errorf("the screen that was stopped gets %s", told)
 	}
