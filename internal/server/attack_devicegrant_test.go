@@ -113,7 +113,7 @@ func TestDeviceGrantUnlock(t *testing.T) {
 	shows(t, b.Fill(page, "user_code", tv.code), "Meeting room")
 }
 
-// TestDeviceGrantFlood (DO-03): strangers who ask in the name of a client without a secret fill their own room and nobody else's.
+// TestDeviceGrantFlood (DO-06): strangers who ask in the name of a client without a secret fill their own room and nobody else's.
 func TestDeviceGrantFlood(t *testing.T) {
 	t.Parallel()
 	a := behindProxy(t)
@@ -145,7 +145,7 @@ func TestDeviceGrantFlood(t *testing.T) {
 		t.Errorf("one network has %d more", n)
 	}
 	if ask("tv", "198.51.100.1") != http.StatusOK {
-		t.Error("DO-03: somebody else cannot ask any more")
+		t.Error("DO-06: somebody else cannot ask any more")
 	}
 	if n := a.count(t, audit.TokenRefused, audit.Delayed); n != 40 {
 		t.Errorf("AU-01: %d of 40 refusals are on record", n)
@@ -195,7 +195,7 @@ func TestDeviceGrantPhishing(t *testing.T) {
 		a.clock.Add(31 * time.Second)
 		p := stranger.SignIn(stranger.Get("/device?user_code="+code), "mallory", servertest.Password, servertest.OtherTOTP)
 		if p = stranger.Follow(p); !strings.HasPrefix(p.URL.String(), a.URL+"/") || strings.Contains(p.Body, "evil.example") {
-			t.Errorf("RD-01: %.30q leads to %s", code, p.URL)
+			t.Errorf("RFC 9700 §4.11: %.30q leads to %s", code, p.URL)
 		}
 	}
 	if p := victim.Do(request(t, http.MethodHead, a.URL+tv.complete)); p.Status != http.StatusMethodNotAllowed {
@@ -212,7 +212,7 @@ func TestDeviceGrantStepUp(t *testing.T) {
 		tv, weak := a.television(t, "vault", "openid"), a.television(t, "tv", "openid")
 		p := shows(t, b.Get(weak.complete), "Meeting room")
 		p.Body = strings.ReplaceAll(p.Body, weak.code, tv.code)
-		p = shows(t, b.Follow(b.Press(p, "action", "allow")), `name="code"`) // the button of another request's page
+		shows(t, b.Follow(b.Press(p, "action", "allow")), `name="code"`) // the button of another request's page
 		tv.told(t, "authorization_pending")
 		if p = shows(t, b.Follow(b.Get(tv.complete)), `name="code"`); strings.Contains(p.Body, tv.code) || !strings.Contains(p.Body, "Vault") {
 			t.Errorf("AZ-08: before the second factor: %s", p.Body)
@@ -224,7 +224,7 @@ func TestDeviceGrantStepUp(t *testing.T) {
 	})
 }
 
-// TestDeviceGrantGroups (AZ-09): who may not use the application cannot approve it, and it goes on waiting for who may.
+// TestDeviceGrantGroups (contract §5): who may not use the application cannot approve it, and it goes on waiting for who may.
 func TestDeviceGrantGroups(t *testing.T) {
 	t.Parallel()
 	a := deviceSite(t)
@@ -233,11 +233,11 @@ func TestDeviceGrantGroups(t *testing.T) {
 	page := b.Get("/device")
 	for _, action := range []string{"", "allow", "disown"} {
 		if p := b.Fill(page, "user_code", tv.code, "action", action); p.Status != http.StatusForbidden {
-			t.Errorf("AZ-09: mallory gets %d %s", p.Status, p.Location)
+			t.Errorf("contract §5: mallory gets %d %s", p.Status, p.Location)
 		}
 	}
 	if p := b.Get(tv.complete); p.Status != http.StatusForbidden || strings.Contains(p.Body, "Plant") {
-		t.Errorf("AZ-09: mallory sees %d", p.Status)
+		t.Errorf("contract §5: mallory sees %d", p.Status)
 	}
 	if n := a.count(t, audit.DeviceRefused, audit.NotAllowed); n != 4 {
 		t.Errorf("AU-01: %d of 4 refusals are on record", n)
@@ -284,7 +284,7 @@ func TestDeviceGrantKiosk(t *testing.T) {
 	}
 }
 
-// TestDeviceGrantLocked: a locked session approves nothing before its proof, and goes on with the same code then.
+// TestDeviceGrantLocked (LK-06): a locked session approves nothing before its proof, and goes on with the same code then.
 func TestDeviceGrantLocked(t *testing.T) {
 	t.Parallel()
 	a := deviceSite(t)

@@ -287,7 +287,7 @@ func TestDeviceGrantTooLate(t *testing.T) {
 	})
 }
 
-// TestDeviceGrantEnded (SE-04, AZ-09): what a person loses between the approval and the poll, the device does not get.
+// TestDeviceGrantEnded (SE-04, RT-04, CO-04, LK-06): what a person loses between the approval and the poll, the device does not get.
 func TestDeviceGrantEnded(t *testing.T) {
 	t.Parallel()
 	strict := strings.Replace(televisions, "refresh_token], scope: openid profile email offline_access rooms:book}", "refresh_token], scope: openid profile email offline_access rooms:book, minimum_acr: phr}", 1)
