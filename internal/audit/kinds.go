@@ -39,6 +39,9 @@ const (
 	AuthorizeRefused Kind = "authorize.refused"
 	CodeIssued       Kind = "code.issued"
 	CodeReplayed     Kind = "code.replayed"
+	DeviceAsked      Kind = "device_grant.requested"
+	DeviceApproved   Kind = "device_grant.approved"
+	DeviceRefused    Kind = "device_grant.refused"
 	TokenIssued      Kind = "token.issued"
 	TokenRefreshed   Kind = "token.refreshed"
 	TokenReplayed    Kind = "token.replayed"
@@ -104,7 +107,10 @@ var sentences = [...]struct {
 	{PasswordForgot, "somebody asked for a new password"},
 	{AuthorizeRefused, "an application's request for a sign-in was refused"},
 	{CodeIssued, "an application got an authorization code, and with it the claims named"},
-	{CodeReplayed, "an authorization code was used again; all that came of it was revoked"},
+	{CodeReplayed, "an authorization code or a device code was used again; all that came of it was revoked"},
+	{DeviceAsked, "an application on a device without a browser asked for a sign-in, and got a code for a person to approve"},
+	{DeviceApproved, "a person approved what a device asked for, and with it the claims named"},
+	{DeviceRefused, "a person said that a device's request is not theirs, or could not approve one"},
 	{TokenIssued, "an application got tokens"},
 	{TokenRefreshed, "an application refreshed its tokens"},
 	{TokenReplayed, "a used refresh token was used again; all that came of it was revoked"},

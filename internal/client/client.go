@@ -32,12 +32,13 @@ const (
 	AuthNone       = "none"            // a public client: it has no secret and always uses PKCE
 )
 
-// The grant types that this version knows (RFC 6749 §1.3).
+// The grant types that this version knows (RFC 6749 §1.3, RFC 8628 §3.4).
 const (
 	GrantCode              = "authorization_code"
 	GrantRefresh           = "refresh_token"
 	GrantClientCredentials = "client_credentials"
 	GrantExchange          = "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693 §2.1
+	GrantDevice            = "urn:ietf:params:oauth:grant-type:device_code"    // what has no browser of its own; needs no redirect URI
 )
 
 // The forms of an access token.

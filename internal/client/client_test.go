@@ -91,6 +91,11 @@ func TestValidate(t *testing.T) {
 		{"no grant", func(c *Client) { c.GrantTypes = nil }, "grant_types: is empty"},
 		{"code and refresh", func(c *Client) { c.GrantTypes = []string{GrantCode, GrantRefresh} }, ""},
 		{"refresh alone", func(c *Client) { c.GrantTypes = []string{GrantRefresh} }, `grant_types "refresh_token"`},
+		{"device alone", func(c *Client) { c.GrantTypes, c.RedirectURIs = []string{GrantDevice}, nil }, ""},
+		{"device and refresh", func(c *Client) { c.GrantTypes, c.RedirectURIs = []string{GrantDevice, GrantRefresh}, nil }, ""},
+		{"device, public", func(c *Client) { public(c); c.GrantTypes, c.RedirectURIs = []string{GrantDevice}, nil }, ""},
+		{"device and code, no redirect URI", func(c *Client) { c.GrantTypes, c.RedirectURIs = []string{GrantDevice, GrantCode}, nil }, "redirect_uris: is missing"},
+		{"device by a short name", func(c *Client) { c.GrantTypes = []string{"device_code"} }, `grant_types "device_code": is not available`},
 		{"credentials alone", func(c *Client) { c.GrantTypes, c.RedirectURIs = []string{GrantClientCredentials}, nil }, ""},
 		{"credentials, public", func(c *Client) {
 			public(c)

@@ -24,6 +24,8 @@ const (
 
 const unavailable = "is not available in this version; "
 
+const grantTypes = "authorization_code, refresh_token, client_credentials, " + GrantExchange + " or " + GrantDevice
+
 // fault is one line of what Validate found: the field, its value, what is wrong and what to do.
 type fault struct{ field, value, text string }
 
@@ -126,18 +128,18 @@ func (c *Client) checkURIs(f *faults) {
 // refused by name, so that nobody believes it is on.
 func (c *Client) checkGrants(f *faults) {
 	if len(c.GrantTypes) == 0 {
-		f.add("grant_types", "", "is empty; name authorization_code, refresh_token or client_credentials")
+		f.add("grant_types", "", "is empty; name "+grantTypes)
 	}
 	for i, g := range c.GrantTypes {
 		switch {
-		case g != GrantCode && g != GrantRefresh && g != GrantClientCredentials && g != GrantExchange:
-			f.add("grant_types", g, unavailable+"use authorization_code, refresh_token, client_credentials or "+GrantExchange)
+		case g != GrantCode && g != GrantRefresh && g != GrantClientCredentials && g != GrantExchange && g != GrantDevice:
+			f.add("grant_types", g, unavailable+"use "+grantTypes)
 		case slices.Contains(c.GrantTypes[:i], g):
 			f.add("grant_types", g, "stands twice; remove one")
 		}
 	}
-	if c.Grant(GrantRefresh) && !c.Grant(GrantCode) {
-		f.add("grant_types", GrantRefresh, "needs authorization_code beside it; add that or remove this")
+	if c.Grant(GrantRefresh) && !c.Grant(GrantCode) && !c.Grant(GrantDevice) {
+		f.add("grant_types", GrantRefresh, "needs authorization_code or "+GrantDevice+" beside it; add one of them or remove this")
 	}
 	if c.Grant(GrantClientCredentials) && c.Public() { // RFC 6749 §4.4
 		f.add("grant_types", GrantClientCredentials, "needs a client that can prove who it is; use client_secret_basic or private_key_jwt, or remove it")

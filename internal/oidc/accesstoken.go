@@ -126,7 +126,7 @@ func (p *Provider) readToken(token string) (wire, bool) {
 // fault of the store is in u.fault.
 func (u *unit) resolve(ctx context.Context, token string) (scopes []string, active bool) {
 	w, ok := u.p.readToken(token)
-	if !ok || w.kind == kindCode || u.loadGrant(ctx, w) != nil {
+	if !ok || !w.kind.token() || u.loadGrant(ctx, w) != nil {
 		return nil, false
 	}
 	c, err := u.p.db.Client(ctx, u.grant.Client)

@@ -24,6 +24,8 @@ const (
 	PathIntrospect = "/introspect"
 	PathRevoke     = "/revoke"
 	PathLogout     = "/logout"
+	PathDeviceAuth = "/device_authorization" // RFC 8628 §3.1
+	PathDevice     = "/device"               // where a person approves it: a page
 )
 
 // documents are served as ready bytes.
@@ -98,10 +100,11 @@ func (p *Provider) metadata() []byte {
 		"backchannel_logout_session_supported":                     true,
 		"frontchannel_logout_supported":                            true,
 		"frontchannel_logout_session_supported":                    true,
+		"device_authorization_endpoint":                            at(PathDeviceAuth), // RFC 8628 §4
 		"scopes_supported":                                         []string{"openid", "profile", "email", "phone", "groups", "offline_access"},
 		"response_types_supported":                                 []string{"code"},
 		"response_modes_supported":                                 []string{"query", "form_post"},
-		"grant_types_supported":                                    []string{client.GrantCode, client.GrantRefresh, client.GrantClientCredentials, client.GrantExchange},
+		"grant_types_supported":                                    []string{client.GrantCode, client.GrantRefresh, client.GrantClientCredentials, client.GrantExchange, client.GrantDevice},
 		"subject_types_supported":                                  []string{"public"},
 		"id_token_signing_alg_values_supported":                    signing,
 		"token_endpoint_auth_methods_supported":                    append(methods[:len(methods):len(methods)], client.AuthNone),

@@ -5,7 +5,7 @@
 // Storage under fosite is one row a grant. A request loads it at most once and writes at most once, after fosite has
 // answered and before the response is written:
 //
-//	/authorize 1 write · /token and refresh 1 read, 1 write · /introspect, /userinfo 1 read
+//	/authorize 1 write · /token, refresh and a device's poll 1 read, 1 write · /introspect, /userinfo 1 read
 //
 // Lifetimes: a code 60 s, an access token 1 h, an ID token 1 h, a refresh token 14 days from its last use and never
 // more than 90 days from the sign-in.
@@ -53,6 +53,7 @@ type Provider struct {
 	minter  *minter
 	secrets *macs // of client secrets
 	nonces  *macs // of DPoP
+	devices *macs // of user codes, and of addresses in the names of limits
 	fosite  *fosite.Fosite
 	docs    documents
 	fetch   *fetch.Client
@@ -63,7 +64,7 @@ type Provider struct {
 // New gives the provider.
 func New(o Options) *Provider {
 	p := &Provider{db: o.DB, ring: o.Ring, issuer: strings.TrimSuffix(o.Issuer, "/"), minter: newMinter(o.Ring.Secret("token")),
-		secrets: newMACs(o.Ring.Secret("client-secret")), nonces: newMACs(o.Ring.Secret("dpop-nonce")), fetch: o.Fetch, remote: jose.NewRemote(o.Fetch), log: o.Log}
+		secrets: newMACs(o.Ring.Secret("client-secret")), nonces: newMACs(o.Ring.Secret("dpop-nonce")), devices: newMACs(o.Ring.Secret("device-grant")), fetch: o.Fetch, remote: jose.NewRemote(o.Fetch), log: o.Log}
 	p.fosite = p.compose()
 	p.docs.discovery = newDocument(p.metadata())
 	return p

@@ -132,7 +132,7 @@ func (p *Provider) Revoke(w http.ResponseWriter, r *http.Request, o audit.Origin
 		p.refuseToken(ctx, w, u, err)
 		return
 	}
-	if wanted, ok := p.readToken(r.PostForm.Get("token")); ok && wanted.kind != kindCode && u.loadGrant(ctx, wanted) == nil && u.grant.Client == u.client.ID {
+	if wanted, ok := p.readToken(r.PostForm.Get("token")); ok && wanted.kind.token() && u.loadGrant(ctx, wanted) == nil && u.grant.Client == u.client.ID {
 		if err := u.giveBack(ctx); err != nil {
 			u.fault = err
 		}

@@ -56,6 +56,8 @@ func (p *Provider) token(ctx context.Context, u *unit, w http.ResponseWriter, r 
 	switch r.PostForm.Get("grant_type") {
 	case client.GrantCode, client.GrantRefresh, client.GrantClientCredentials, "":
 		return p.fositeToken(ctx, u, r)
+	case client.GrantDevice:
+		return p.deviceToken(ctx, u, r)
 	case client.GrantExchange:
 		if _, err := p.authenticate(ctx, r, r.PostForm); err != nil {
 			return nil, err
@@ -87,9 +89,14 @@ func (p *Provider) fositeToken(ctx context.Context, u *unit, r *http.Request) (*
 	if err != nil {
 		return nil, err
 	}
+	refresh, _ := resp.GetExtra("refresh_token").(string)
+	return p.answer(u, resp.GetAccessToken(), refresh)
+}
+
+// answer is the response with these tokens; refresh may be empty.
+func (p *Provider) answer(u *unit, accessToken, refresh string) (out *tokenResponse, err error) {
 	scopes := access{scopes: u.mask}.of(u.data.scopes())
-	out := &tokenResponse{AccessToken: resp.GetAccessToken(), TokenType: tokenType(u.key), ExpiresIn: int64(u.life.Seconds()), Scope: joinScopes(scopes)}
-	out.RefreshToken, _ = resp.GetExtra("refresh_token").(string)
+	out = &tokenResponse{AccessToken: accessToken, TokenType: tokenType(u.key), ExpiresIn: int64(u.life.Seconds()), Scope: joinScopes(scopes), RefreshToken: refresh}
 	if u.grant != nil && has(scopes, "openid") {
 		out.IDToken, err = p.idToken(u, scopes, out.AccessToken)
 	}
@@ -168,9 +175,10 @@ func (u *unit) raced(ctx context.Context) bool {
 	return u.loadGrant(ctx, u.token) == nil && u.grant.Gen == was+1 && u.graced()
 }
 
-// refuseToken records a refusal and what it takes along, then answers. A refusal that cannot be recorded is an outage.
+// refuseToken records a refusal and what it takes along, then answers. A refusal that cannot be recorded is an outage. A device that is told
+// to wait was refused nothing.
 func (p *Provider) refuseToken(ctx context.Context, w http.ResponseWriter, u *unit, err error) {
-	if u.fault == nil {
+	if u.fault == nil && !waits(err) {
 		u.fault = u.recordRefusal(ctx, publicError(err))
 	}
 	if u.fault != nil {
@@ -196,7 +204,7 @@ func (u *unit) recordRefusal(ctx context.Context, code string) error {
 		event.Subject, event.Session, event.Detail["grant"] = string(u.grant.User), string(u.grant.Session), u.grant.ID
 		burn = u.burns()
 		switch {
-		case u.reuse && u.token.kind == kindCode:
+		case u.reuse && u.token.kind != kindRefresh:
 			event.Kind = audit.CodeReplayed
 		case u.reuse:
 			event.Kind = audit.TokenReplayed
@@ -225,6 +233,8 @@ func (u *unit) burns() bool {
 		return false
 	case u.token.kind == kindRefresh:
 		return u.reuse || u.reason == audit.WrongClient
+	case u.token.kind == kindDevice: // it passes through no browser
+		return true
 	}
 	sum := sha256.Sum256([]byte(u.verifier))
 	verified := u.data.Challenge != "" && base64.RawURLEncoding.EncodeToString(sum[:]) == u.data.Challenge

@@ -20,6 +20,7 @@ const (
 	kindCode    kind = 0x11
 	kindAccess  kind = 0x12
 	kindRefresh kind = 0x13
+	kindDevice  kind = 0x14 // a device code (RFC 8628 §3.2); its grant is there once a person has approved it
 )
 
 // wire is what a token says: which grant it belongs to, eight bytes more, and to which DPoP key it is bound, if to one. On the wire it is
@@ -54,9 +55,14 @@ func (k kind) prefix() string {
 		return "pvc_"
 	case kindAccess:
 		return "pva_"
+	case kindDevice:
+		return "pvd_"
 	}
 	return "pvr_"
 }
+
+// token reports whether it is a token, and not what one is got for.
+func (k kind) token() bool { return k == kindAccess || k == kindRefresh }
 
 // macs makes HMAC-SHA-256 sums under one key. It is safe for concurrent use.
 type macs struct{ pool sync.Pool }
@@ -130,7 +136,7 @@ func take(raw []byte) (wire, bool) {
 	if w.kind&boundBit != 0 {
 		w.kind, end = w.kind&^boundBit, boundBytes
 	}
-	if len(raw) != end || w.kind != kindCode && w.kind != kindAccess && w.kind != kindRefresh {
+	if len(raw) != end || w.kind < kindCode || w.kind > kindDevice {
 		return wire{}, false
 	}
 	w.grant, w.more = grantID.EncodeToString(raw[1:17]), binary.BigEndian.Uint64(raw[17:])

@@ -6,6 +6,7 @@ import (
 
 	"github.com/portvakt/portvakt/internal/account"
 	"github.com/portvakt/portvakt/internal/flow"
+	"github.com/portvakt/portvakt/internal/oidc"
 )
 
 // accountRoutes are a person's own pages, and the page for who lost their phone and cannot reach them.
@@ -74,6 +75,8 @@ func (s *Server) ticked(name string, next http.HandlerFunc) http.HandlerFunc {
 // returnTo is the page that a person comes back to after they have signed in for r. What a form held is gone then, and the page says so.
 func returnTo(r *http.Request) string {
 	switch {
+	case r.URL.Path == oidc.PathDevice:
+		return devicePage(oidc.UserCode(r.FormValue("user_code")))
 	case r.Method == http.MethodGet:
 		return r.URL.EscapedPath()
 	case r.Pattern == "POST /account/add/{kind}", r.Pattern == "POST /account/stop", r.Pattern == "POST /account/password":

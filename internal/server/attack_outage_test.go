@@ -17,6 +17,7 @@ import (
 // 5 s: never a refusal, never a success. Afterwards nothing was used up and nobody was counted against.
 func TestOutage(t *testing.T) {
 	a := newAttack(t, storetest.Postgres(t), servertest.Options{})
+	a.ApplyFile(t, televisions)
 	b := a.signIn(t, "mallory", servertest.OtherTOTP)
 	code := mustCode(t, b.Get(authorizeURL("conf")))
 	old := a.tokens(t, "conf", mustCode(t, b.Get(authorizeURL("conf"))))
@@ -27,6 +28,7 @@ func TestOutage(t *testing.T) {
 	linkPage := newcomer.Get(path)
 	signOut := b.Get("/logout")
 	a.clock.Add(31 * time.Second) // mallory's next code; the code to redeem has 29 s left
+	tv, asking := a.television(t, "tv", "openid"), b.Get("/device")
 	codeForm := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {servertest.Redirect}, "code_verifier": {verifier}}
 	pushed := "/authorize?client_id=conf&request_uri=urn:ietf:params:oauth:request_uri:" + a.pushed(t, "conf")
 	calls := map[string]func() *servertest.Page{
@@ -76,6 +78,12 @@ func TestOutage(t *testing.T) {
 		"right one-time code": func() *servertest.Page {
 			return alice.Fill(step, "code", servertest.Code(t, servertest.TOTP, a.Clock()))
 		},
+		"device":                  func() *servertest.Page { return a.asks(t, "tv") },
+		"device polls":            func() *servertest.Page { return tv.polls(t) },
+		"device page":             func() *servertest.Page { return b.Get("/device") },
+		"device by link":          func() *servertest.Page { return b.Get(tv.complete) },
+		"device allowed":          func() *servertest.Page { return b.Fill(asking, "user_code", tv.code, "action", "allow") },
+		"device, wrong code":      func() *servertest.Page { return b.Fill(asking, "user_code", "BCDF-GHJK") },
 		"link":                    func() *servertest.Page { return newcomer.Get(path) },
 		"link used":               func() *servertest.Page { return newcomer.Fill(linkPage, "password", another, "repeat", another) },
 		"sign-out":                func() *servertest.Page { return b.Fill(signOut) },
@@ -117,6 +125,8 @@ func TestOutage(t *testing.T) {
 	}
 	a.tokens(t, "conf", code)
 	mustCode(t, b.Get(pushed))
+	tv.told(t, "authorization_pending")
+	allows(t, b, b.Get(tv.complete))
 	if p := a.refresh(t, "conf", renew); p.Status != http.StatusOK {
 		t.Errorf("after the outage the refresh token got %d %s", p.Status, p.Body)
 	}

@@ -87,7 +87,7 @@ func onward(v login.View) string {
 	}
 	switch e := readErrand(v.Flow.Request); {
 	case e.Query != "":
-	case strings.HasPrefix(e.Return, "/account"):
+	case strings.HasPrefix(e.Return, "/account"), e.forDevice():
 		return e.Return
 	default:
 		return "/account"
@@ -157,7 +157,7 @@ func (s *Server) step(w http.ResponseWriter, r *http.Request, result login.Resul
 			name = e.Hint
 		}
 		s.pages.render(w, http.StatusOK, "signin", signinPage{page: page, Action: action, Version: v.Flow.Version, App: e.Client,
-			Username: name, Alert: alert, AlertArgs: args, Again: e.Again, Passkey: string(v.Options)})
+			Username: name, Alert: alert, AlertArgs: args, Again: e.Again, Device: e.forDevice(), Passkey: string(v.Options)})
 	case flow.TOTP:
 		s.pages.render(w, http.StatusOK, "code", codePage{page, base})
 	case flow.SMS:

@@ -66,6 +66,8 @@ func blames(alert, field, value string) bool {
 		return field == "code"
 	case "alert.recovery":
 		return field == "recovery"
+	case "alert.user_code":
+		return field == "user_code"
 	case "alert.number", "alert.number_country":
 		return field == "phone"
 	case "alert.short", "alert.long", "alert.not_text", "alert.classes", "alert.context", "alert.listed", "alert.used", "alert.password":

@@ -38,7 +38,7 @@ func everyPage(p *pages, lang string) []shown {
 	nameless, reset := invitation, invitation
 	nameless.Name, reset.Kind = "", "reset"
 	list := []shown{
-		{"signin", signin}, {"signin", own}, {"signin", again}, {"signin", ownAgain}, {"code", code}, {"code", ownCode},
+		{"signin", signin}, {"signin", own}, {"signin", signinPage{page: b, Action: "/login/x", Device: true}}, {"signin", again}, {"signin", ownAgain}, {"code", code}, {"code", ownCode},
 		{"enrol", enrol}, {"enrol", ownEnrol}, {"password", setup}, {"password", invitation}, {"password", nameless}, {"password", reset},
 		{"unlock", unlockPage{page: b, second: second{Action: "/login/x", Version: 3, Locked: true, Ways: []string{"totp"}}, Username: "anna"}},
 		{"unlock", unlockPage{page: b, second: second{Action: "/login/x", Version: 3, Locked: true, Alert: "alert.password"}, Username: "anna"}},
@@ -64,7 +64,7 @@ func everyPage(p *pages, lang string) []shown {
 		v.Detail, v.BackURL = "client_id is not registered", "/account"
 		list = append(list, shown{"problem", v})
 	}
-	return append(append(list, everyFactorPage(b)...), everyPasswordPage(b)...)
+	return append(append(append(list, everyFactorPage(b)...), everyPasswordPage(b)...), everyDeviceGrantPage(b)...)
 }
 
 // alertKeys and problemNames are what the rest of the server may name.

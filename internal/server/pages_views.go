@@ -59,6 +59,7 @@ type signinPage struct {
 	Alert     string
 	AlertArgs []any
 	Again     bool   // signed in already, and asked to prove it anew
+	Device    bool   // the sign-in is for /device
 	Passkey   string // options of navigator.credentials.get as JSON; "" offers no passkey
 	CancelURL string
 }

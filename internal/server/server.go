@@ -75,6 +75,7 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("POST "+oidc.PathLogout, s.postLogout)
 	s.mux.HandleFunc("GET /signed-out", s.signedOut)
 	s.accountRoutes()
+	s.deviceGrantRoutes()
 	s.mux.HandleFunc("GET /link/{token}", s.noHead(s.showLink))
 	s.mux.HandleFunc("POST /link/{token}", s.form(s.useLink))
 	s.mux.HandleFunc("GET /{$}", s.root)

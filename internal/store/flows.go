@@ -133,6 +133,7 @@ func (t *Tx) Sweep() (int64, error) {
 		{"links", "token", "expires_at", day},
 		{"sessions", "id", "expires_at", day},
 		{"grants", "id", "not exists (select 1 from sessions s where s.id = grants.session_id and s.ended_at = 0) and expires_at", day}, // see tellApplications
+		{"device_grants", "id", "expires_at", time.Hour},
 		{"challenges", "scope", "expires_at", time.Hour},
 		{"devices", "id", "expires_at", day},
 		{"used", "id", "expires_at", 0},

@@ -190,6 +190,22 @@ create table used (
 );
 create index used_expires on used (expires_at);
 
+create table device_grants (
+  id         text primary key,
+  user_code  bytea not null unique,
+  client_id  text not null,
+  scope      text not null,
+  state      text not null,
+  month      text not null,
+  personal   bytea not null,
+  pace       bigint not null,
+  polled_at  bigint not null,
+  early      bigint not null,
+  created_at bigint not null,
+  expires_at bigint not null
+);
+create index device_grants_expires on device_grants (expires_at);
+
 create table attempts (
   lane  text primary key,
   n     bigint not null,
