@@ -55,6 +55,9 @@ type Client struct {
 	SigningAlg string   `json:"id_token_signed_response_alg,omitempty" yaml:"id_token_signed_response_alg,omitempty"`
 	Scope      string   `json:"scope,omitempty" yaml:"scope,omitempty"` // tokens, one space between each
 
+	Resources  []string `json:"resources,omitempty" yaml:"resources,omitempty"`                                                         // what it may ask for tokens for (RFC 8707); none: nothing in particular
+	RequirePAR bool     `json:"require_pushed_authorization_requests,omitempty" yaml:"require_pushed_authorization_requests,omitempty"` // RFC 9126 §6
+
 	RequirePKCE    *bool    `json:"require_pkce,omitempty" yaml:"require_pkce,omitempty"` // nil: true
 	RequireConsent bool     `json:"require_consent,omitempty" yaml:"require_consent,omitempty"`
 	AllowedGroups  []string `json:"allowed_groups,omitempty" yaml:"allowed_groups,omitempty"` // none: everybody

@@ -52,6 +52,7 @@ func (c *Client) Validate() error {
 	c.checkURIs(&f)
 	c.checkGrants(&f)
 	c.checkTokens(&f)
+	c.checkResources(&f)
 	return errors.Join(f...)
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ory/fosite"
@@ -25,8 +27,9 @@ type Visitor struct {
 // Resumed is a finished sign-in that comes back to the authorization endpoint, with what it was begun for. Without Flow it
 // cannot be exchanged any more: then the request is a new one, for the same person if it named one.
 type Resumed struct {
-	Flow  string
-	Needs flow.Needs
+	Flow   string
+	Needs  flow.Needs
+	Pushed []byte // as SignIn gave it
 }
 
 // Answer is what the authorization endpoint decided; exactly one field is set.
@@ -62,8 +65,10 @@ func (r *Response) Location() string {
 type SignIn struct {
 	Needs  flow.Needs
 	Client *store.Client
-	Origin string // where the browser goes afterwards, for the page's form-action
-	Hint   string // login_hint
+	Origin string     // where the browser goes afterwards, for the page's form-action
+	Hint   string     // login_hint
+	Query  url.Values // the request, as it is to come back: without hints, which are tokens; their subject is among the needs
+	Pushed []byte     // names the pushed request that it is; nil: it was none
 }
 
 // Problem names a page: unknown_client, bad_redirect, bad_request or not_allowed. Detail is for the developer.
@@ -79,7 +84,7 @@ type Problem struct {
 func (p *Provider) Authorize(ctx context.Context, o audit.Origin, query url.Values, v Visitor, resumed *Resumed) (Answer, error) {
 	ctx, u := p.begin(ctx, o)
 	a := &asked{unit: u, query: query, visitor: v}
-	if problem, err := a.addressee(ctx); err != nil || problem != nil {
+	if problem, err := a.addressee(ctx, resumed); err != nil || problem != nil {
 		return a.problem(ctx, problem, err)
 	}
 	if err := a.parse(); err != nil {
@@ -106,7 +111,9 @@ func (p *Provider) Authorize(ctx context.Context, o audit.Origin, query url.Valu
 		u.reason = audit.LoginRequired
 		return a.refuse(ctx, fosite.ErrLoginRequired.WithHint("The person must sign in."))
 	default:
-		return Answer{SignIn: &SignIn{Needs: a.needs, Client: u.client, Origin: client.Origin(a.redirect), Hint: query.Get("login_hint")}}, nil
+		a.query.Del("id_token_hint")
+		return Answer{SignIn: &SignIn{Needs: a.needs, Client: u.client, Origin: client.Origin(a.redirect), Hint: a.query.Get("login_hint"),
+			Query: a.query, Pushed: a.pushed}}, nil
 	}
 	if !u.client.AllowedFor(v.Person.Groups) {
 		u.reason = audit.NotAllowed
@@ -126,13 +133,17 @@ type asked struct {
 	redirect string
 	formPost bool
 	prompt   prompt
+	claims   claimsAsked
 	needs    flow.Needs
 	flow     string
+	pushed   []byte // names the pushed request that query came of
+	direct   bool   // query came by the browser, as it is
+	flaw     error  // of the request as a whole, found before it was known whom to tell
 }
 
 // addressee finds out whom an answer may be sent to. Until it has, errors are shown here (RFC 6749 §4.1.2.1).
-func (a *asked) addressee(ctx context.Context) (*Problem, error) {
-	for _, name := range []string{"client_id", "redirect_uri"} {
+func (a *asked) addressee(ctx context.Context, resumed *Resumed) (*Problem, error) {
+	for _, name := range []string{"client_id", "request_uri", "request"} {
 		if len(a.query[name]) > 1 {
 			return &Problem{Name: "bad_request", Detail: name + " is given more than once"}, nil
 		}
@@ -147,14 +158,35 @@ func (a *asked) addressee(ctx context.Context) (*Problem, error) {
 		return nil, err
 	}
 	a.client = c
+	switch {
+	case resumed != nil:
+		a.pushed = resumed.Pushed
+	case strings.HasPrefix(a.query.Get("request_uri"), pushedPrefix):
+		if problem, err := a.pull(ctx); err != nil || problem != nil {
+			return problem, err
+		}
+	default:
+		a.direct = true
+		if err := a.openObject(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return a.returnAddress(), nil
+}
+
+// returnAddress checks the redirect_uri; nil: it is good.
+func (a *asked) returnAddress() *Problem {
+	if len(a.query["redirect_uri"]) > 1 {
+		return &Problem{Name: "bad_request", Detail: "redirect_uri is given more than once"}
+	}
 	a.redirect = a.query.Get("redirect_uri")
 	if a.redirect == "" {
-		return &Problem{Name: "bad_redirect", Detail: "redirect_uri is missing", Client: c}, nil
+		return &Problem{Name: "bad_redirect", Detail: "redirect_uri is missing", Client: a.client}
 	}
-	if !c.MatchRedirect(a.redirect) {
-		return &Problem{Name: "bad_redirect", Detail: "the redirect_uri sent is not one of those registered for this client, compared character by character", Client: c}, nil
+	if !a.client.MatchRedirect(a.redirect) {
+		return &Problem{Name: "bad_redirect", Detail: "the redirect_uri sent is not one of those registered for this client, compared character by character", Client: a.client}
 	}
-	return nil, nil
+	return nil
 }
 
 // grant issues a code: through fosite, which checks the request once more, then the grant's row and the event in one
@@ -162,7 +194,8 @@ func (a *asked) addressee(ctx context.Context) (*Problem, error) {
 func (a *asked) grant(ctx context.Context) (Answer, error) {
 	s := a.visitor.Session
 	a.data = grantData{Scope: joinScopes(dedupe(a.query.Get("scope"))), Redirect: a.redirect, Challenge: a.query.Get("code_challenge"),
-		Nonce: a.query.Get("nonce"), AuthTime: s.AuthTime.Unix(), Proved: s.Proved}
+		Nonce: a.query.Get("nonce"), AuthTime: s.AuthTime.Unix(), Proved: s.Proved, Resources: a.audience,
+		InID: allowed(a.claims.idToken, a.client), InInfo: allowed(a.claims.userInfo, a.client)}
 	until := a.now.Add(codeLife)
 	a.fresh = &store.Grant{ID: store.NewID(a.now), Client: a.client.ID, User: s.User, Session: s.ID, Data: a.data.encode(), CodeUntil: until, Expires: until}
 	ar, err := a.p.fosite.NewAuthorizeRequest(ctx, &http.Request{Method: http.MethodGet, URL: &url.URL{}, Form: a.known()})
@@ -199,16 +232,35 @@ func (a *asked) issue(ctx context.Context, code string) (Answer, error) {
 		if s.Stale(a.now) {
 			t.TouchSession(s.ID)
 		}
+		if a.pushed != nil {
+			t.UsePushed(a.pushed, flow.Life)
+		}
 		t.CreateGrant(*a.fresh)
 		return t.Record(audit.Event{Kind: audit.CodeIssued, Actor: string(s.User), Subject: string(s.User), Client: string(a.client.ID),
-			Session: string(s.ID), Detail: map[string]string{"grant": a.fresh.ID, "scope": a.data.Scope}})
+			Session: string(s.ID), Detail: a.released()})
 	})
+	if errors.Is(err, store.ErrConflict) && a.pushed != nil { // it is spent in one change with its sign-in
+		a.reason = audit.Replayed
+		return a.refuse(ctx, errRequestURI)
+	}
 	if err != nil {
 		return Answer{}, err
 	}
 	out := a.respond(url.Values{"code": {code}})
 	out.Response.Kiosk = a.kiosk()
 	return out, nil
+}
+
+// released says what the application gets with its code.
+func (a *asked) released() map[string]string {
+	out := map[string]string{"grant": a.fresh.ID, "scope": a.data.Scope}
+	if single := strings.Fields(a.data.InID + " " + a.data.InInfo); len(single) > 0 {
+		out["claims"] = joinScopes(slices.Compact(slices.Sorted(slices.Values(single))))
+	}
+	if len(a.data.Resources) > 0 {
+		out["resources"] = joinScopes(a.data.Resources)
+	}
+	return out
 }
 
 // kiosk reports whether the browser is to keep nothing of the sign-in.

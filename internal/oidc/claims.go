@@ -5,6 +5,7 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
+	"strings"
 
 	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/store"
@@ -24,7 +25,8 @@ type personClaims struct {
 	Groups        []string `json:"groups,omitempty"`
 }
 
-func releasedTo(scopes []string, p *store.Person) (personClaims, error) {
+// releasedTo gives what scopes release, and the single claims beside them.
+func releasedTo(scopes, single []string, p *store.Person) (personClaims, error) {
 	var c personClaims
 	for _, s := range scopes {
 		switch s {
@@ -41,7 +43,16 @@ func releasedTo(scopes []string, p *store.Person) (personClaims, error) {
 			c.Groups = p.Groups
 		}
 	}
-	return c, nil
+	return c, c.add(single, p)
+}
+
+// single gives the claims that were asked for one by one, as a grant keeps them. Who narrowed the scope at refresh wants a token that says
+// less: it releases what its scopes do.
+func (u *unit) single(scopes []string, kept string) []string {
+	if kept == "" || len(scopes) < len(u.data.scopes()) {
+		return nil
+	}
+	return strings.Fields(kept)
 }
 
 // idClaims are the claims of an ID token (OpenID Connect Core §2, contract §4).
@@ -64,7 +75,7 @@ type idClaims struct {
 // (OpenID Connect Core §12.2).
 func (p *Provider) idToken(u *unit, scopes []string, accessToken string) (string, error) {
 	g := u.grant
-	released, err := releasedTo(scopes, g.Person)
+	released, err := releasedTo(scopes, u.single(scopes, u.data.InID), g.Person)
 	if err != nil {
 		return "", err
 	}

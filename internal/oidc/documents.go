@@ -15,6 +15,7 @@ const (
 	PathMetadata   = "/.well-known/oauth-authorization-server" // RFC 8414
 	PathJWKS       = "/jwks"
 	PathAuthorize  = "/authorize"
+	PathPush       = "/par" // RFC 9126
 	PathToken      = "/token"
 	PathUserInfo   = "/userinfo"
 	PathIntrospect = "/introspect"
@@ -81,6 +82,8 @@ func (p *Provider) metadata() []byte {
 	return ready(map[string]any{
 		"issuer":                                         p.issuer,
 		"authorization_endpoint":                         at(PathAuthorize),
+		"pushed_authorization_request_endpoint":          at(PathPush), // RFC 9126 §5
+		"require_pushed_authorization_requests":          false,        // of everybody; of some, by registration
 		"token_endpoint":                                 at(PathToken),
 		"userinfo_endpoint":                              at(PathUserInfo),
 		"jwks_uri":                                       at(PathJWKS),
@@ -104,7 +107,7 @@ func (p *Provider) metadata() []byte {
 		"authorization_response_iss_parameter_supported": true, // RFC 9207
 		"request_parameter_supported":                    false,
 		"request_uri_parameter_supported":                false,
-		"claims_parameter_supported":                     false,
+		"claims_parameter_supported":                     true,
 		"prompt_values_supported":                        []string{"none", "login", "select_account", "consent"},
 		"acr_values_supported":                           []string{"urn:portvakt:acr:1fa", "urn:portvakt:acr:2fa", "phr"},
 		"ui_locales_supported":                           []string{"sv", "en"},

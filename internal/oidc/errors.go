@@ -6,6 +6,7 @@ import (
 	"errors"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,23 +26,27 @@ var (
 	errDuplicate            = fosite.ErrInvalidRequest.WithHint("A parameter is given more than once.")
 	errNotForm              = fosite.ErrInvalidRequest.WithHint("The body must be application/x-www-form-urlencoded.")
 	errTarget               = &fosite.RFC6749Error{ErrorField: "invalid_target", CodeField: http.StatusBadRequest, // RFC 8707 §2
-		DescriptionField: "Resource indicators are not supported; leave the parameters resource and audience out."}
+		DescriptionField: "A resource asked for is not among those registered for this client, or goes beyond those granted."}
+	errTargetParts = errTarget.WithHint("An opaque access token can be for all the resources granted, or for some of the first four and no others.")
+	errAudience    = errTarget.WithHint("The parameter audience is not supported; use resource (RFC 8707).")
+	errRequestURI  = &fosite.RFC6749Error{ErrorField: "invalid_request_uri", CodeField: http.StatusBadRequest, // RFC 9101 §7
+		DescriptionField: "The request_uri is unknown, was used already, or is older than a minute. Push the request again."}
 	errUnmet = &fosite.RFC6749Error{ErrorField: "unmet_authentication_requirements", CodeField: http.StatusBadRequest, // OpenID Connect Core Error Code unmet_authentication_requirements 1.0 §2
 		DescriptionField: "No value of the essential acr claim can be reached here; see acr_values_supported."}
 	errLongScope = fosite.ErrInvalidScope.WithHint("The scope is longer than 1024 bytes.")
 	errTooLarge  = fosite.ErrInvalidRequest.WithHint("The body is too large or not well formed.")
 )
 
-// postForm reads a form and refuses parameters that come twice (RFC 6749 §3.2).
-func postForm(r *http.Request) error {
+// postForm reads a form and refuses parameters that come twice (RFC 6749 §3.2), but for those that may.
+func postForm(r *http.Request, repeated ...string) error {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/x-www-form-urlencoded" {
 		return errNotForm
 	}
 	if err := r.ParseForm(); err != nil {
 		return errTooLarge
 	}
-	for _, values := range r.PostForm {
-		if len(values) > 1 {
+	for name, values := range r.PostForm {
+		if len(values) > 1 && !slices.Contains(repeated, name) {
 			return errDuplicate
 		}
 	}
@@ -57,7 +62,7 @@ func publicError(err error) string {
 	switch code := e.ErrorField; code {
 	case "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
 		"access_denied", "unsupported_response_type", "login_required", "interaction_required", "consent_required",
-		"account_selection_required", "unmet_authentication_requirements", "invalid_target", "request_not_supported", "request_uri_not_supported", "registration_not_supported",
+		"account_selection_required", "unmet_authentication_requirements", "invalid_target", "invalid_request_uri", "invalid_request_object", "request_not_supported", "request_uri_not_supported", "registration_not_supported",
 		"temporarily_unavailable", "server_error":
 		return code
 	case "scope_not_granted":

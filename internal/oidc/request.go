@@ -1,8 +1,8 @@
 package oidc
 
 import (
+	"cmp"
 	"encoding/base64"
-	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,8 +29,15 @@ const (
 func (a *asked) parse() error {
 	mode := a.query.Get("response_mode")
 	a.formPost = mode == "form_post"
+	if a.formPost && !strings.HasPrefix(a.redirect, "http") {
+		a.formPost = false // so that the refusal arrives
+		return fosite.ErrInvalidRequest.WithHint("The response mode form_post needs an https redirect URI, or http on loopback.")
+	}
+	if a.flaw != nil {
+		return a.flaw
+	}
 	for name, values := range a.query {
-		if len(values) > 1 {
+		if len(values) > 1 && name != "resource" {
 			return fosite.ErrInvalidRequest.WithHintf("The parameter %q is given more than once.", name)
 		}
 		if name == "scope" && len(values[0]) > maxScope {
@@ -40,17 +47,13 @@ func (a *asked) parse() error {
 			return fosite.ErrInvalidRequest.WithHintf("The parameter %q is longer than %d bytes.", name, maxParameter)
 		}
 	}
-	if a.formPost && !strings.HasPrefix(a.redirect, "http") {
-		a.formPost = false // so that the refusal arrives
-		return fosite.ErrInvalidRequest.WithHint("The response mode form_post needs an https redirect URI, or http on loopback.")
-	}
 	switch {
-	case a.query.Has("request"):
-		return fosite.ErrRequestNotSupported.WithHint("Request objects are not supported.")
 	case a.query.Has("request_uri"):
-		return fosite.ErrRequestURINotSupported.WithHint("The parameter request_uri is not supported.")
-	case a.query.Has("resource"):
-		return errTarget
+		return fosite.ErrRequestURINotSupported.WithHint("A request_uri comes from the pushed authorization request endpoint; this service fetches none from elsewhere.")
+	case a.query.Has("request"):
+		return fosite.ErrInvalidRequest.WithHint("A request object cannot hold another.")
+	case a.direct && a.client.RequirePAR:
+		return fosite.ErrInvalidRequest.WithHint("This client must push its authorization requests (RFC 9126).")
 	case a.query.Has("registration"):
 		return fosite.ErrRegistrationNotSupported.WithHint("The parameter registration is not supported.")
 	case a.query.Get("response_type") == "":
@@ -68,6 +71,11 @@ func (a *asked) parse() error {
 		}
 	}
 	if err := a.checkChallenge(); err != nil {
+		return err
+	}
+	var err error
+	if a.audience, err = targets(a.query["resource"], a.client.Resources); err != nil {
+		a.reason = audit.NotAllowed
 		return err
 	}
 	return a.parseNeeds()
@@ -123,30 +131,42 @@ func (a *asked) parseNeeds() error {
 		if !ok || h.Audience != a.client.ID {
 			return fosite.ErrInvalidRequest.WithHint("The id_token_hint is not an ID token that this service gave to this client.")
 		}
-		a.needs.Subject = h.Subject
+		if err := a.expect(h.Subject); err != nil {
+			return err
+		}
+	}
+	if a.query.Has("claims") {
+		var err error
+		if a.claims, err = parseClaims(a.query.Get("claims")); err != nil {
+			return err
+		}
+		if err := a.expect(a.claims.subject); err != nil {
+			return err
+		}
 	}
 	wanted, err := a.wantedACR()
 	a.needs.ACR = user.ACR(a.client.MinimumACR).Stronger(wanted)
 	return err
 }
 
+// expect notes whom the request is about, if anybody: it may name one person.
+func (a *asked) expect(who user.ID) error {
+	if who != "" && a.needs.Subject != "" && a.needs.Subject != who {
+		return errSubjects
+	}
+	a.needs.Subject = cmp.Or(who, a.needs.Subject)
+	return nil
+}
+
 // wantedACR is the class that the request asks for. Those of acr_values are wishes (OpenID Connect Core §3.1.2.1): one that cannot
 // be reached is passed over, and the ID token says what was. An essential acr claim (§5.5.1.1) has to be reached.
 func (a *asked) wantedACR() (user.ACR, error) {
-	claim, err := a.acrClaim()
-	if err != nil {
-		return user.ACRNone, err
-	}
-	wanted := reachable(strings.Fields(a.query.Get("acr_values")))
+	wanted, claim := reachable(strings.Fields(a.query.Get("acr_values"))), a.claims.acr
 	if claim == nil {
 		return wanted, nil
 	}
-	values := claim.Values
-	if claim.Value != "" {
-		values = append(values, claim.Value)
-	}
-	asked := reachable(values)
-	if claim.Essential && asked == user.ACRNone && len(values) > 0 {
+	asked := reachable(claim.values)
+	if claim.essential && asked == user.ACRNone && len(claim.values) > 0 {
 		a.reason = audit.Policy
 		return wanted, errUnmet
 	}
@@ -161,29 +181,6 @@ func reachable(values []string) user.ACR {
 		}
 	}
 	return user.ACRNone
-}
-
-// acrRequest is how one claim is asked for (OpenID Connect Core §5.5.1).
-type acrRequest struct {
-	Essential bool     `json:"essential"`
-	Value     string   `json:"value"`
-	Values    []string `json:"values"`
-}
-
-// acrClaim reads what the claims parameter says of acr in the ID token; nil: nothing.
-func (a *asked) acrClaim() (*acrRequest, error) {
-	if !a.query.Has("claims") {
-		return nil, nil
-	}
-	var claims struct {
-		IDToken struct {
-			ACR *acrRequest `json:"acr"`
-		} `json:"id_token"`
-	}
-	if err := json.Unmarshal([]byte(a.query.Get("claims")), &claims); err != nil {
-		return nil, fosite.ErrInvalidRequest.WithHint("The parameter claims is not a JSON object as OpenID Connect Core §5.5 has it.")
-	}
-	return claims.IDToken.ACR, nil
 }
 
 // dedupe splits a scope parameter into its words, each once.

@@ -56,16 +56,33 @@ func (p *Provider) UserInfo(w http.ResponseWriter, r *http.Request, o audit.Orig
 	case !has(scopes, "openid"):
 		challenge(w, http.StatusForbidden, "insufficient_scope", "The access token lacks the scope openid.")
 	default:
-		released, err := releasedTo(scopes, u.grant.Person)
-		if err != nil {
-			p.writeFault(w, err)
-			return
-		}
-		writeJSON(w, http.StatusOK, struct {
-			Subject user.ID `json:"sub"`
-			personClaims
-		}{u.grant.User, released})
+		p.tell(w, u, scopes)
 	}
+}
+
+// userInfo is what the userinfo endpoint says. Class and time of the sign-in are there for who asks (OpenID Connect Core §5.5).
+type userInfo struct {
+	Subject  user.ID  `json:"sub"`
+	AuthTime int64    `json:"auth_time,omitempty"`
+	ACR      user.ACR `json:"acr,omitempty"`
+	personClaims
+}
+
+func (p *Provider) tell(w http.ResponseWriter, u *unit, scopes []string) {
+	out := userInfo{Subject: u.grant.User}
+	single := u.single(scopes, u.data.InInfo)
+	if has(single, "auth_time") {
+		out.AuthTime = u.data.AuthTime
+	}
+	if has(single, "acr") {
+		out.ACR = user.Level(u.data.Proved)
+	}
+	var err error
+	if out.personClaims, err = releasedTo(scopes, single, u.grant.Person); err != nil {
+		p.writeFault(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, out)
 }
 
 // challenge answers as RFC 6750 §3 has it.
@@ -100,6 +117,7 @@ type introspection struct {
 	Session   string    `json:"sid,omitempty"`
 	ACR       user.ACR  `json:"acr,omitempty"`
 	AuthTime  int64     `json:"auth_time,omitempty"`
+	Audience  audience  `json:"aud,omitempty"`
 }
 
 // Introspect tells an authenticated confidential client about a token (RFC 7662). A refresh token is told only to the
@@ -120,10 +138,11 @@ func (p *Provider) Introspect(w http.ResponseWriter, r *http.Request, o audit.Or
 		return
 	}
 	out := introspection{Active: true, Scope: joinScopes(scopes), ClientID: u.grant.Client, Issuer: p.issuer, Subject: string(u.grant.User),
-		Session: string(u.grant.Session), ACR: user.Level(u.data.Proved), AuthTime: u.data.AuthTime, Expires: u.grant.Expires.Unix()}
+		Session: string(u.grant.Session), ACR: user.Level(u.data.Proved), AuthTime: u.data.AuthTime, Expires: u.grant.Expires.Unix(),
+		Audience: u.data.Resources}
 	if u.token.kind == kindAccess {
 		a := unpackAccess(u.token.more)
-		out.TokenType, out.Expires, out.Issued = "Bearer", a.expires().Unix(), a.issued.Unix()
+		out.TokenType, out.Expires, out.Issued, out.Audience = "Bearer", a.expires().Unix(), a.issued.Unix(), a.at(u.data.Resources)
 	}
 	if u.grant.Person != nil {
 		out.Username = u.grant.Person.Username

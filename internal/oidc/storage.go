@@ -159,11 +159,11 @@ func (s strategy) GenerateAccessToken(ctx context.Context, r fosite.Requester) (
 		for _, scope := range r.GetRequestedScopes() {
 			r.GrantScope(scope)
 		}
-		u.data = grantData{Scope: joinScopes(r.GetGrantedScopes())}
+		u.data = grantData{Scope: joinScopes(r.GetGrantedScopes()), Resources: u.audience}
 		u.fresh = &store.Grant{ID: store.NewID(u.now), Client: u.client.ID, Data: u.data.encode(), Expires: u.now.Add(accessLife)}
 		g = u.fresh
 	}
-	a := access{issued: u.now, life: accessLife, scopes: u.mask}
+	a := access{issued: u.now, life: accessLife, resources: u.parts, scopes: u.mask}
 	token := s.p.minter.mint(wire{kindAccess, g.ID, a.pack()})
 	return token, token, nil
 }

@@ -38,11 +38,11 @@ func (p *Provider) Token(w http.ResponseWriter, r *http.Request, o audit.Origin)
 }
 
 func (p *Provider) token(ctx context.Context, u *unit, r *http.Request) (*tokenResponse, error) {
-	if err := postForm(r); err != nil {
+	if err := postForm(r, "resource"); err != nil {
 		return nil, err
 	}
-	if r.PostForm.Has("resource") || r.PostForm.Has("audience") {
-		return nil, errTarget
+	if r.PostForm.Has("audience") {
+		return nil, errAudience
 	}
 	u.verifier = r.PostForm.Get("code_verifier")
 	if len(r.PostForm.Get("scope")) > maxScope {
@@ -58,6 +58,9 @@ func (p *Provider) token(ctx context.Context, u *unit, r *http.Request) (*tokenR
 		return nil, err
 	}
 	if err := u.narrow(r.PostForm.Get("scope")); err != nil {
+		return nil, err
+	}
+	if err := u.target(r.PostForm["resource"]); err != nil {
 		return nil, err
 	}
 	resp, err := p.fosite.NewAccessResponse(ctx, req)
@@ -78,7 +81,7 @@ func (u *unit) narrow(scope string) error {
 	if u.grant == nil || u.token.kind != kindRefresh || scope == "" {
 		return nil
 	}
-	mask, ok := narrow(u.data.scopes(), dedupe(scope))
+	mask, ok := narrow(u.data.scopes(), dedupe(scope), allScopes)
 	if !ok {
 		return fosite.ErrInvalidScope.WithHint("The scope asked for at refresh goes beyond the scope granted.")
 	}

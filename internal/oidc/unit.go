@@ -37,8 +37,11 @@ type unit struct {
 	rotate bool         // the refresh token is to be rotated
 	gen    int64        // generation of the new refresh token; 0: none
 	mask   uint16       // scopes of the new access token among the grant's
+	parts  uint16       // and its resources
 	reuse  bool         // something used was presented again: the family is to be revoked
 	reason audit.Reason // why the presented token does not count
+
+	audience []string // resources that are asked for, or that the new access token is for; none: none in particular
 
 	fault error // of the store; outranks whatever fosite makes of it
 }
@@ -46,7 +49,7 @@ type unit struct {
 type unitKey struct{}
 
 func (p *Provider) begin(ctx context.Context, o audit.Origin) (context.Context, *unit) {
-	u := &unit{p: p, origin: o, now: p.db.Now(), mask: allScopes}
+	u := &unit{p: p, origin: o, now: p.db.Now(), mask: allScopes, parts: allResources}
 	return context.WithValue(ctx, unitKey{}, u), u
 }
 
@@ -60,6 +63,9 @@ type grantData struct {
 	Nonce     string        `json:"n,omitempty"`
 	AuthTime  int64         `json:"t,omitempty"`
 	Proved    []user.Method `json:"p,omitempty"`
+	Resources []string      `json:"a,omitempty"`  // RFC 8707
+	InID      string        `json:"ci,omitempty"` // claims that the parameter claims brings into the ID token
+	InInfo    string        `json:"cu,omitempty"` // and to the userinfo endpoint
 }
 
 func (d grantData) scopes() []string { return strings.Fields(d.Scope) }

@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"hash"
+	"math/bits"
+	"slices"
 	"sync"
 	"time"
 )
@@ -110,53 +112,66 @@ func (m *minter) read(token string) (wire, bool) {
 
 // access is what the eight bytes of an access token say.
 type access struct {
-	issued time.Time     // to the second
-	life   time.Duration // whole minutes, at most 45 days
-	scopes uint16        // which of the grant's first 16 scopes it has; allScopes: every one
+	issued    time.Time     // to the second
+	life      time.Duration // whole minutes, at most 68 hours (12 bits)
+	resources uint16        // which of the grant's first 4 resources it is for; allResources: every one
+	scopes    uint16        // which of the grant's first 16 scopes it has; allScopes: every one
 }
 
-const allScopes = 0xffff
+const (
+	scopeBits    = 16
+	allScopes    = 1<<scopeBits - 1
+	resourceBits = 4
+	allResources = 1<<resourceBits - 1
+)
 
 func (a access) pack() uint64 {
-	return uint64(uint32(a.issued.Unix()))<<32 | uint64(uint16(a.life/time.Minute))<<16 | uint64(a.scopes)
+	minutes := uint64(a.life/time.Minute) & 0xfff
+	return uint64(uint32(a.issued.Unix()))<<32 | minutes<<20 | uint64(a.resources&allResources)<<16 | uint64(a.scopes)
 }
 
 func unpackAccess(v uint64) access {
-	return access{time.Unix(int64(v>>32), 0).UTC(), time.Duration(uint16(v>>16)) * time.Minute, uint16(v)}
+	return access{time.Unix(int64(v>>32), 0).UTC(), time.Duration(v>>20&0xfff) * time.Minute, uint16(v>>16) & allResources, uint16(v)}
 }
 
 func (a access) expires() time.Time { return a.issued.Add(a.life) }
 
 // of gives the scopes that the token has of those granted.
-func (a access) of(granted []string) []string {
-	if a.scopes == allScopes {
+func (a access) of(granted []string) []string { return widen(a.scopes, allScopes, granted) }
+
+// at gives the resources that the token is for of those granted.
+func (a access) at(granted []string) []string { return widen(a.resources, allResources, granted) }
+
+// narrow gives the mask of as many bits as all has for wanted, words that stand once each, which must be among granted; false if they are
+// not, or cannot be told in so many bits. The mask all stands for every word granted.
+func narrow(granted, wanted []string, all uint16) (uint16, bool) {
+	var mask uint16
+	for _, w := range wanted {
+		bit := uint16(0)
+		if i := slices.Index(granted, w); i >= 0 && i < bits.Len16(all) {
+			bit = 1 << i
+		}
+		if bit == 0 {
+			return 0, false
+		}
+		mask |= bit
+	}
+	if len(wanted) == len(granted) {
+		return all, true
+	}
+	return mask, mask != all
+}
+
+// widen gives the words of granted that mask names.
+func widen(mask, all uint16, granted []string) []string {
+	if mask == all {
 		return granted
 	}
 	var out []string
 	for i, s := range granted {
-		if i < 16 && a.scopes&(1<<i) != 0 {
+		if i < bits.Len16(all) && mask&(1<<i) != 0 {
 			out = append(out, s)
 		}
 	}
 	return out
-}
-
-// narrow gives the mask for wanted, which must be among granted; false if it is not, or cannot be told in 16 bits.
-func narrow(granted, wanted []string) (uint16, bool) {
-	var mask uint16
-	for _, w := range wanted {
-		found := false
-		for i, g := range granted {
-			if g == w && i < 16 {
-				mask, found = mask|1<<i, true
-			}
-		}
-		if !found {
-			return 0, false
-		}
-	}
-	if len(wanted) == len(granted) {
-		return allScopes, true
-	}
-	return mask, true
 }

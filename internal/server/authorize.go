@@ -24,6 +24,7 @@ type errand struct {
 	Origin  string `json:"o,omitempty"` // where the browser goes afterwards
 	Hint    string `json:"h,omitempty"` // login_hint
 	Locales string `json:"l,omitempty"` // ui_locales
+	Pushed  []byte `json:"u,omitempty"` // names the pushed request that Query came of
 	Again   bool   `json:"a,omitempty"` // the person is signed in and must prove it anew
 	Kiosk   bool   `json:"-"`           // the browser is to keep nothing of it
 
@@ -68,11 +69,12 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/login/"+id, http.StatusSeeOther)
 			return
 		}
-		if query, err = url.ParseQuery(readErrand(view.Flow.Request).Query); err != nil {
+		e := readErrand(view.Flow.Request)
+		if query, err = url.ParseQuery(e.Query); err != nil {
 			s.fail(w, r, err)
 			return
 		}
-		resumed, session = &oidc.Resumed{Flow: id, Needs: view.Flow.Needs}, view.Flow.Session
+		resumed, session = &oidc.Resumed{Flow: id, Needs: view.Flow.Needs, Pushed: e.Pushed}, view.Flow.Session
 		kiosk = view.Flow.Kiosk
 	}
 	var visitor oidc.Visitor
@@ -112,9 +114,9 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, query url.Valu
 		s.leaveKiosk(w, out.Problem.Kiosk)
 		s.problem(w, r, status, out.Problem.Name, out.Problem.Detail)
 	case out.SignIn != nil:
-		query.Del("id_token_hint") // it is a token, and its subject is among the needs
+		query := out.SignIn.Query
 		query.Del(secondHop)
-		e := errand{Query: query.Encode(), Client: out.SignIn.Client.Name, ID: string(out.SignIn.Client.ID), Origin: out.SignIn.Origin,
+		e := errand{Query: query.Encode(), Pushed: out.SignIn.Pushed, Client: out.SignIn.Client.Name, ID: string(out.SignIn.Client.ID), Origin: out.SignIn.Origin,
 			Hint: out.SignIn.Hint, Locales: query.Get("ui_locales"), Kiosk: out.SignIn.Client.Kiosk}
 		if subject := out.SignIn.Needs.Subject; v.Person != nil && (subject == "" || subject == v.Person.ID) {
 			e.Again = true

@@ -59,6 +59,7 @@ func (s *Server) routes() {
 		s.mux.HandleFunc("GET "+path, s.OIDC.Discovery)
 	}
 	s.mux.HandleFunc("GET "+oidc.PathJWKS, s.OIDC.JWKS)
+	s.mux.HandleFunc("POST "+oidc.PathPush, s.protocol(s.OIDC.Push))
 	s.mux.HandleFunc("POST "+oidc.PathToken, s.protocol(s.OIDC.Token))
 	s.mux.HandleFunc("POST "+oidc.PathIntrospect, s.protocol(s.OIDC.Introspect))
 	s.mux.HandleFunc("POST "+oidc.PathRevoke, s.protocol(s.OIDC.Revoke))

@@ -173,6 +173,15 @@ create table logouts (
 );
 create index logouts_next on logouts (next_at);
 
+create table pushed (
+  id         bytea primary key,
+  client_id  text not null,
+  data       text not null,
+  used_at    bigint not null,
+  expires_at bigint not null
+);
+create index pushed_expires on pushed (expires_at);
+
 create table attempts (
   lane  text primary key,
   n     bigint not null,

@@ -173,6 +173,15 @@ create table logouts (
 );
 create index logouts_next on logouts (next_at);
 
+create table pushed (
+  id         blob primary key,
+  client_id  text not null,
+  data       text not null,
+  used_at    integer not null,
+  expires_at integer not null
+);
+create index pushed_expires on pushed (expires_at);
+
 create table attempts (
   lane  text primary key,
   n     integer not null,
