@@ -176,6 +176,24 @@ func (a *attack) tokens(t testing.TB, client, code string) map[string]any {
 	return object(t, p)
 }
 
+// pushed pushes a good request of a client and gives what its request_uri alone says.
+func (a *attack) pushed(t testing.TB, client string, pairs ...string) string {
+	t.Helper()
+	form, header := authorizeQuery(client, pairs...), []string{"Authorization", basic(client)}
+	if form.Has("client_secret") {
+		header = nil
+	}
+	p := a.post(t, "/par", form, header...)
+	if p.Status != http.StatusCreated {
+		t.Fatalf("push: %d %s", p.Status, p.Body)
+	}
+	text, ok := strings.CutPrefix(object(t, p)["request_uri"].(string), "urn:ietf:params:oauth:request_uri:")
+	if !ok || len(text) != 43 {
+		t.Fatalf("a request_uri of %d characters", len(text))
+	}
+	return text
+}
+
 func (a *attack) refresh(t testing.TB, client, token string) *servertest.Page {
 	t.Helper()
 	return a.post(t, "/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}, "Authorization", basic(client))

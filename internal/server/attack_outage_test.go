@@ -28,6 +28,7 @@ func TestOutage(t *testing.T) {
 	signOut := b.Get("/logout")
 	a.clock.Add(31 * time.Second) // mallory's next code; the code to redeem has 29 s left
 	codeForm := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {servertest.Redirect}, "code_verifier": {verifier}}
+	pushed := "/authorize?client_id=conf&request_uri=urn:ietf:params:oauth:request_uri:" + a.pushed(t, "conf")
 	calls := map[string]func() *servertest.Page{
 		"FT-01 revoke": func() *servertest.Page {
 			return a.post(t, "/revoke", url.Values{"token": {access}}, "Authorization", basic("conf"))
@@ -52,6 +53,14 @@ func TestOutage(t *testing.T) {
 		"FT-03 unknown client": func() *servertest.Page {
 			return a.post(t, "/token", url.Values{"grant_type": {"client_credentials"}}, "Authorization", basic("nobody"))
 		},
+		"FT-03 push": func() *servertest.Page {
+			return a.post(t, "/par", authorizeQuery("conf"), "Authorization", basic("conf"))
+		},
+		"FT-03 push, wrong secret": func() *servertest.Page {
+			return a.post(t, "/par", authorizeQuery("conf"), "Authorization", basic("conf")+"x")
+		},
+		"FT-03 pushed":          func() *servertest.Page { return b.Get(pushed) },
+		"FT-03 pushed, forged":  func() *servertest.Page { return b.Get(pushed + "x") },
 		"userinfo":              func() *servertest.Page { return a.post(t, "/userinfo", nil, "Authorization", "Bearer "+access) },
 		"FT-03 authorize":       func() *servertest.Page { return b.Get(authorizeURL("conf")) },
 		"FT-03 authorize, none": func() *servertest.Page { return b.Get(authorizeURL("conf", "prompt", "none")) },
@@ -107,6 +116,7 @@ func TestOutage(t *testing.T) {
 		t.Errorf("F2: the outage left %d events of refusals or ends", n)
 	}
 	a.tokens(t, "conf", code)
+	mustCode(t, b.Get(pushed))
 	if p := a.refresh(t, "conf", renew); p.Status != http.StatusOK {
 		t.Errorf("after the outage the refresh token got %d %s", p.Status, p.Body)
 	}

@@ -139,10 +139,12 @@ func TestNothingInClear(t *testing.T) {
 			link := a.link(t, "reset", "alice", time.Hour)
 			a.Browser(t).Get(link)
 			half := a.Browser(t)
+			hint := a.tokens(t, "conf", mustCode(t, a.signIn(t, "mallory", servertest.OtherTOTP).Get(authorizeURL("conf"))))["id_token"].(string)
+			secrets = append(secrets, hint, a.pushed(t, "conf", "id_token_hint", hint), a.pushed(t, "other", "client_secret", servertest.Secret)) // PA-04
 			secrets = append(secrets, strings.TrimPrefix(link, "/link/"), proved(t, half, "newcomer").Key(t))
 			sets := map[string]string{"log": log.String()}
 			db := a.open(t, address)
-			for _, table := range []string{"users", "factors", "flows", "sessions", "clients", "grants", "attempts", "links", "events", "month_keys", "instance"} {
+			for _, table := range []string{"users", "factors", "flows", "sessions", "clients", "grants", "pushed", "attempts", "links", "events", "month_keys", "instance"} {
 				sets["table "+table] = dump(t, db, table)
 			}
 			personal := map[string][]string{"table events": {"127.0.0.1", "alice", "Åkerblom", "Canary", "+4670", "nobody-at-all"}, "table sessions": {"127.0.0.1", "Canary"},

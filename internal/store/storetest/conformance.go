@@ -21,7 +21,7 @@ import (
 func Run(t *testing.T, e Engine) {
 	for name, test := range map[string]func(*testing.T, Engine){
 		"Unaudited": unaudited, "Undone": undone, "MigrateTwice": migrateTwice, "MigrateAtOnce": migrateAtOnce, "Users": users,
-		"Events": events, "Flows": flows, "Sessions": sessions, "Grants": grants, "Clients": clients, "Attempts": attempts, "Rolling": rolling,
+		"Events": events, "Flows": flows, "Sessions": sessions, "Grants": grants, "Pushed": pushed, "Clients": clients, "Attempts": attempts, "Rolling": rolling,
 		"Links": links, "Factors": factors, "Outbox": outbox, "Races": races, "Passwords": earlier, "Group": group, "Sweep": sweep, "Logouts": logouts,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, e) })
@@ -291,6 +291,43 @@ func grants(t *testing.T, e Engine) {
 		}
 		if g, err = tx.GrantByID("late"); err != nil || g.Person != nil || g.User != "" || g.SessionEnded {
 			t.Errorf("a grant of nobody reads %+v (%v)", g, err)
+		}
+		return nil
+	})
+}
+
+// pushed: a request is spent once, and within the grace after its time.
+func pushed(t *testing.T, e Engine) {
+	clock := NewClock()
+	db := OpenWith(t, e.New(t), store.Options{Sealer: Ring(t), Now: clock.Now})
+	u := AddUser(t, db, "anna")
+	for _, id := range []string{"used", "late"} {
+		p := store.Pushed{ID: []byte(id), Client: "c", Data: id + "=%C3%A5", Expires: clock.Now().Add(time.Minute)}
+		if err := db.Housekeep(context.Background(), func(tx *store.Tx) error { tx.CreatePushed(p); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	use := func(id string, want error) {
+		t.Helper()
+		err := db.Change(context.Background(), Origin, func(tx *store.Tx) error { tx.UsePushed([]byte(id), time.Hour); return Event(tx, u.ID) })
+		if !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", id, err, want)
+		}
+	}
+	clock.Add(time.Hour)
+	use("used", nil)
+	use("used", store.ErrConflict)
+	use("none", store.ErrConflict)
+	clock.Add(time.Minute)
+	use("late", store.ErrConflict)
+	View(t, db, func(tx *store.Tx) error {
+		one, err := tx.PushedByID([]byte("used"))
+		two, err2 := tx.PushedByID([]byte("late"))
+		if err != nil || err2 != nil || one.Client != "c" || one.Data != "used=%C3%A5" || one.Used.IsZero() || !two.Used.IsZero() || !two.Expires.Equal(clock.Now().Add(-time.Hour)) {
+			t.Errorf("read back %+v (%v) and %+v (%v)", one, err, two, err2)
+		}
+		if _, err := tx.PushedByID([]byte("none")); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("none gave %v", err)
 		}
 		return nil
 	})

@@ -26,6 +26,7 @@ func races(t *testing.T, e Engine) {
 		Change(t, dbs[0], func(tx *store.Tx) error {
 			tx.CreateGrant(store.Grant{ID: id, Client: "c", User: u.ID, Session: user.SessionID(id), Data: "{}", CodeUntil: now.Add(time.Minute), Expires: now.Add(time.Hour)})
 			tx.CreateLink([]byte(id), "reset", u.ID, time.Hour)
+			tx.CreatePushed(store.Pushed{ID: []byte(id), Client: "c", Data: "{}", Expires: now.Add(time.Minute)})
 			s := user.Session{ID: user.SessionID(id), User: u.ID, AuthTime: now, ExpiresAt: now.Add(time.Hour)}
 			return errors.Join(tx.CreateSession(s, []byte(id)), tx.CreateFlow(f), Event(tx, u.ID))
 		})
@@ -49,6 +50,7 @@ func raceRound(t *testing.T, dbs []*store.DB, uid user.ID, f store.Flow, id stri
 		{"refresh token", grant, func(tx *store.Tx) error { tx.RotateRefresh(id, 1, later); return nil }},
 		{"flow step", signin, func(tx *store.Tx) error { return tx.AdvanceFlow(next, 1) }},
 		{"finished flow", signin, func(tx *store.Tx) error { tx.UseFlow(id); return nil }},
+		{"pushed request", func(tx *store.Tx) error { _, err := tx.PushedByID([]byte(id)); return err }, func(tx *store.Tx) error { tx.UsePushed([]byte(id), 0); return nil }},
 		{"one-time link", signin, func(tx *store.Tx) error { tx.UseLink([]byte(id)); return nil }},
 		{"password", signin, func(tx *store.Tx) error {
 			return tx.SetPassword(uid, presentPassword(step), presentPassword(step+1), "", user.SessionID(id))
@@ -171,6 +173,7 @@ func sweep(t *testing.T, e Engine) {
 	u := AddUser(t, db, "anna")
 	Change(t, db, func(tx *store.Tx) error {
 		tx.CreateGrant(store.Grant{ID: "g", Client: "c", Data: "{}", Expires: clock.Now().Add(time.Hour)})
+		tx.CreatePushed(store.Pushed{ID: []byte("p"), Client: "c", Data: "{}", Expires: clock.Now().Add(time.Minute)})
 		return errors.Join(tx.CreateFlow(store.Flow{Flow: flow.Begin("f", flow.Needs{}, clock.Now()), Browser: []byte("b")}), Event(tx, u.ID))
 	})
 	gone := func() (n int64) {
@@ -183,8 +186,8 @@ func sweep(t *testing.T, e Engine) {
 		t.Errorf("%d rows swept at once", n)
 	}
 	clock.Add(3 * time.Hour)
-	if n := gone(); n != 1 {
-		t.Errorf("%d rows swept after 3 h, want the flow", n)
+	if n := gone(); n != 2 {
+		t.Errorf("%d rows swept after 3 h, want the flow and the pushed request", n)
 	}
 	clock.Add(48 * time.Hour)
 	if n := gone(); n != 1 {
