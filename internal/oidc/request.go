@@ -135,9 +135,9 @@ func (a *asked) parseNeeds() error {
 			return err
 		}
 	}
-	if a.query.Has("claims") {
+	if text := a.query.Get("claims"); text != "" {
 		var err error
-		if a.claims, err = parseClaims(a.query.Get("claims")); err != nil {
+		if a.claims, err = parseClaims(text); err != nil {
 			return err
 		}
 		if err := a.expect(a.claims.subject); err != nil {
