@@ -16,7 +16,7 @@ func (s *Service) planClient(spec ClientSpec, now state, groups []string) ([]ste
 	was, known := now.clients[spec.ID]
 	var mac []byte
 	switch {
-	case spec.Public():
+	case !spec.HasSecret():
 		mac = []byte{}
 	case spec.Secret != "":
 		mac = s.secretMAC(spec.Secret)

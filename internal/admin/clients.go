@@ -26,14 +26,14 @@ func (s *Service) Client(ctx context.Context, id client.ID) (store.Client, error
 	return c, err
 }
 
-// AddClient registers an application and gives its secret, which is not kept in clear; "" for a public client.
+// AddClient registers an application and gives its secret, which is not kept in clear; "" for one that has none.
 func (s *Service) AddClient(ctx context.Context, o audit.Origin, c client.Client) (string, error) {
 	c.Normalise()
 	if err := c.Validate(); err != nil {
 		return "", named("client "+string(c.ID), ": ", err)
 	}
 	secret, mac := "", []byte{}
-	if !c.Public() {
+	if c.HasSecret() {
 		secret, mac = newSecret(s)
 	}
 	err := s.db.Change(ctx, o, func(t *store.Tx) error {
@@ -67,8 +67,8 @@ func (s *Service) RotateSecret(ctx context.Context, o audit.Origin, id client.ID
 		if err != nil {
 			return err
 		}
-		if c.Public() {
-			return fmt.Errorf("client %q is public and has no secret", id)
+		if !c.HasSecret() {
+			return fmt.Errorf("client %q has no secret: its token_endpoint_auth_method is %s", id, c.AuthMethod)
 		}
 		t.SetClientSecret(id, mac)
 		return t.Record(audit.Event{Kind: audit.ClientSecretMade, Client: string(id)})

@@ -26,9 +26,10 @@ func (id ID) Valid() bool {
 
 // The ways a client authenticates at the token endpoint (OpenID Connect Core 1.0 §9).
 const (
-	AuthBasic = "client_secret_basic"
-	AuthPost  = "client_secret_post"
-	AuthNone  = "none" // a public client: it has no secret and always uses PKCE
+	AuthBasic      = "client_secret_basic"
+	AuthPost       = "client_secret_post"
+	AuthPrivateKey = "private_key_jwt" // it signs an assertion (RFC 7523 §2.2) with a key of jwks or jwks_uri
+	AuthNone       = "none"            // a public client: it has no secret and always uses PKCE
 )
 
 // The grant types that this version knows (RFC 6749 §1.3).
@@ -53,7 +54,12 @@ type Client struct {
 	GrantTypes []string `json:"grant_types,omitempty" yaml:"grant_types,omitempty"`
 	AuthMethod string   `json:"token_endpoint_auth_method,omitempty" yaml:"token_endpoint_auth_method,omitempty"`
 	SigningAlg string   `json:"id_token_signed_response_alg,omitempty" yaml:"id_token_signed_response_alg,omitempty"`
-	Scope      string   `json:"scope,omitempty" yaml:"scope,omitempty"` // tokens, one space between each
+
+	AuthSigningAlg string `json:"token_endpoint_auth_signing_alg,omitempty" yaml:"token_endpoint_auth_signing_alg,omitempty"` // of private_key_jwt; absent: any
+	JWKS           JWKS   `json:"jwks,omitempty" yaml:"jwks,omitempty"`
+	JWKSURI        string `json:"jwks_uri,omitempty" yaml:"jwks_uri,omitempty"`
+
+	Scope string `json:"scope,omitempty" yaml:"scope,omitempty"` // tokens, one space between each
 
 	Resources  []string `json:"resources,omitempty" yaml:"resources,omitempty"`                                                         // what it may ask for tokens for (RFC 8707); none: nothing in particular
 	RequirePAR bool     `json:"require_pushed_authorization_requests,omitempty" yaml:"require_pushed_authorization_requests,omitempty"` // RFC 9126 §6
@@ -100,8 +106,11 @@ func (c *Client) Normalise() {
 	}
 }
 
-// Public reports whether the client has no secret (RFC 6749 §2.1).
+// Public reports whether the client cannot prove who it is (RFC 6749 §2.1).
 func (c *Client) Public() bool { return c.AuthMethod == AuthNone }
+
+// HasSecret reports whether the client proves who it is by a secret.
+func (c *Client) HasSecret() bool { return c.AuthMethod == AuthBasic || c.AuthMethod == AuthPost }
 
 // PKCE reports whether an authorization request must carry a code challenge. It is true unless a confidential client
 // says require_pkce: false (RFC 9700 §2.1.1).

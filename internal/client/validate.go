@@ -53,6 +53,7 @@ func (c *Client) Validate() error {
 	c.checkGrants(&f)
 	c.checkTokens(&f)
 	c.checkResources(&f)
+	c.checkKeys(&f)
 	return errors.Join(f...)
 }
 
@@ -139,10 +140,10 @@ func (c *Client) checkGrants(f *faults) {
 		f.add("grant_types", GrantRefresh, "needs authorization_code beside it; add that or remove this")
 	}
 	if c.Grant(GrantClientCredentials) && c.Public() { // RFC 6749 §4.4
-		f.add("grant_types", GrantClientCredentials, "needs a client with a secret; use client_secret_basic or remove it")
+		f.add("grant_types", GrantClientCredentials, "needs a client that can prove who it is; use client_secret_basic or private_key_jwt, or remove it")
 	}
-	if c.AuthMethod != AuthBasic && c.AuthMethod != AuthPost && c.AuthMethod != AuthNone {
-		f.add("token_endpoint_auth_method", c.AuthMethod, unavailable+"use client_secret_basic, client_secret_post or none")
+	if !c.HasSecret() && c.AuthMethod != AuthPrivateKey && !c.Public() {
+		f.add("token_endpoint_auth_method", c.AuthMethod, unavailable+"use client_secret_basic, client_secret_post, private_key_jwt or none")
 	}
 	if c.Public() && c.RequirePKCE != nil && !*c.RequirePKCE { // RFC 9700 §2.1.1
 		f.add("require_pkce", "false", "is refused for a client without a secret; remove it or set it to true")
