@@ -40,6 +40,7 @@ const layers = `
 	1 internal/words:   @0 web
 	1 internal/breach:
 	1 internal/fetch:
+	1 internal/jose:    internal/fetch
 	1 internal/store:   @0 migrations
 
 	2 internal/notify:  @0 @1
@@ -70,7 +71,7 @@ const layers = `
 const foreign = `
 	github.com/ory/fosite:          internal/oidc
 	github.com/ory/x:               internal/oidc
-	github.com/go-jose/go-jose:     internal/oidc
+	github.com/go-jose/go-jose:     internal/oidc internal/jose
 	github.com/pquerna/otp:         internal/factor
 	github.com/go-webauthn:         internal/factor
 	github.com/boombuler/barcode:   internal/factor

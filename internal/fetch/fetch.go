@@ -24,8 +24,8 @@ import (
 	"time"
 )
 
-// Errors. What is neither of them is the network: no answer came, or it broke off; trying later may help. All of them
-// may be shown to developers: they hold the URL's host, addresses and status codes, and nothing of a body.
+// Errors. What is neither of them is the network: no answer came that is HTTP, or it broke off; trying later may help.
+// All may be shown to developers: they hold the URL's host, addresses, status and Location, and nothing of a body.
 var (
 	// ErrRefused says that the URL, or an address that its name leads to, is none that we call. No request was sent.
 	ErrRefused = errors.New("fetch: refused")
@@ -66,12 +66,10 @@ func New(o Options) *Client {
 }
 
 func newTransport(roots *x509.CertPool, s scope) *http.Transport {
-	// A dial goes on without its call, so it has limits of its own. The resolver is Go's: getaddrinfo reads 127.1,
-	// 0x7f.1 and 2130706433 as addresses, and cannot be stopped.
-	dialer := &net.Dialer{Timeout: callTime, Control: s.control, Resolver: &net.Resolver{PreferGo: true}}
 	return &http.Transport{
-		Proxy:                  nil, // not the environment's either
-		DialContext:            dialer.DialContext,
+		Proxy: nil, // not the environment's either
+		// The resolver is Go's: getaddrinfo reads 127.1, 0x7f.1 and 2130706433 as addresses, and cannot be stopped.
+		DialContext:            s.dialer(&net.Resolver{PreferGo: true}).DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		TLSHandshakeTimeout:    callTime,
 		DisableKeepAlives:      true,
@@ -184,8 +182,8 @@ func tooLong(host string, limit int) error {
 
 // timely prefers the reason why a call was ended to what that broke.
 func timely(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("%w (%s for a whole call): %w", ctx.Err(), callTime, err)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("it took too long (a whole call has at most %s): %w", callTime, context.DeadlineExceeded)
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -92,6 +93,11 @@ func scopeOf(r Reach) scope {
 		return inside
 	}
 	return public
+}
+
+// dialer dials the addresses of s and no others. A dial goes on without its call, so it has a limit of its own.
+func (s scope) dialer(names *net.Resolver) *net.Dialer {
+	return &net.Dialer{Timeout: callTime, Control: s.control, Resolver: names}
 }
 
 // control is a net.Dialer's: it sees each address as it is about to be dialled, after all names are resolved.
