@@ -61,8 +61,13 @@ type Client struct {
 
 	Scope string `json:"scope,omitempty" yaml:"scope,omitempty"` // tokens, one space between each
 
-	Resources  []string `json:"resources,omitempty" yaml:"resources,omitempty"`                                                         // what it may ask for tokens for (RFC 8707); none: nothing in particular
-	RequirePAR bool     `json:"require_pushed_authorization_requests,omitempty" yaml:"require_pushed_authorization_requests,omitempty"` // RFC 9126 §6
+	// Resources are what it may ask for tokens for (RFC 8707); none: nothing in particular.
+	Resources []string `json:"resources,omitempty" yaml:"resources,omitempty"`
+
+	// How authorization requests arrive: pushed (RFC 9126 §6), and signed (RFC 9101 §10.5). Without an algorithm every one that is known will do.
+	RequirePushed     bool   `json:"require_pushed_authorization_requests,omitempty" yaml:"require_pushed_authorization_requests,omitempty"`
+	RequireSigned     bool   `json:"require_signed_request_object,omitempty" yaml:"require_signed_request_object,omitempty"`
+	RequestSigningAlg string `json:"request_object_signing_alg,omitempty" yaml:"request_object_signing_alg,omitempty"`
 
 	RequirePKCE    *bool    `json:"require_pkce,omitempty" yaml:"require_pkce,omitempty"` // nil: true
 	RequireConsent bool     `json:"require_consent,omitempty" yaml:"require_consent,omitempty"`

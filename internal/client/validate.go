@@ -53,6 +53,7 @@ func (c *Client) Validate() error {
 	c.checkGrants(&f)
 	c.checkTokens(&f)
 	c.checkResources(&f)
+	c.checkRequests(&f)
 	c.checkKeys(&f)
 	return errors.Join(f...)
 }

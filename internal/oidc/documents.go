@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"sync/atomic"
+
+	"github.com/portvakt/portvakt/internal/jose"
 )
 
 // The paths of the protocol endpoints. Clients find them by discovery and nowhere else.
@@ -105,7 +107,8 @@ func (p *Provider) metadata() []byte {
 		"revocation_endpoint_auth_methods_supported":     []string{"client_secret_basic", "client_secret_post", "none"},
 		"code_challenge_methods_supported":               []string{"S256"},
 		"authorization_response_iss_parameter_supported": true, // RFC 9207
-		"request_parameter_supported":                    false,
+		"request_parameter_supported":                    true, // signed ones, by clients with keys
+		"request_object_signing_alg_values_supported":    jose.Algs(),
 		"request_uri_parameter_supported":                false,
 		"claims_parameter_supported":                     true,
 		"prompt_values_supported":                        []string{"none", "login", "select_account", "consent"},

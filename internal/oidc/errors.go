@@ -105,6 +105,9 @@ func writeError(w http.ResponseWriter, err error) {
 	case "invalid_client":
 		status = http.StatusUnauthorized
 		w.Header().Set("WWW-Authenticate", `Basic realm="portvakt"`) // RFC 6749 §5.2
+	case "temporarily_unavailable":
+		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "10")
 	case "server_error":
 		status = http.StatusInternalServerError
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/ory/fosite/handler/pkce"
 
 	"github.com/portvakt/portvakt/internal/fetch"
+	"github.com/portvakt/portvakt/internal/jose"
 	"github.com/portvakt/portvakt/internal/keyring"
 	"github.com/portvakt/portvakt/internal/store"
 )
@@ -54,13 +55,14 @@ type Provider struct {
 	fosite  *fosite.Fosite
 	docs    documents
 	fetch   *fetch.Client
+	remote  *jose.Remote
 	log     *slog.Logger
 }
 
 // New gives the provider.
 func New(o Options) *Provider {
 	p := &Provider{db: o.DB, ring: o.Ring, issuer: strings.TrimSuffix(o.Issuer, "/"), minter: newMinter(o.Ring.Secret("token")),
-		secrets: newMACs(o.Ring.Secret("client-secret")), fetch: o.Fetch, log: o.Log}
+		secrets: newMACs(o.Ring.Secret("client-secret")), fetch: o.Fetch, remote: jose.NewRemote(o.Fetch), log: o.Log}
 	p.fosite = p.compose()
 	p.docs.discovery = newDocument(p.metadata())
 	return p

@@ -51,8 +51,8 @@ func (a *asked) parse() error {
 	case a.query.Has("request_uri"):
 		return fosite.ErrRequestURINotSupported.WithHint("A request_uri comes from the pushed authorization request endpoint; this service fetches none from elsewhere.")
 	case a.query.Has("request"):
-		return fosite.ErrInvalidRequest.WithHint("A request object cannot hold another.")
-	case a.direct && a.client.RequirePAR:
+		return errNested
+	case a.direct && a.client.RequirePushed:
 		return fosite.ErrInvalidRequest.WithHint("This client must push its authorization requests (RFC 9126).")
 	case a.query.Has("registration"):
 		return fosite.ErrRegistrationNotSupported.WithHint("The parameter registration is not supported.")
