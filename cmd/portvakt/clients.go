@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/store"
@@ -14,7 +15,7 @@ type clientCmd struct {
 	List         clientListCmd   `cmd:"" help:"List applications."`
 	Show         clientShowCmd   `cmd:"" help:"Show one application."`
 	Remove       clientRemoveCmd `cmd:"" help:"Remove an application; its tokens stop working at once."`
-	RotateSecret clientRotateCmd `cmd:"" help:"Give an application a new secret, printed once."`
+	RotateSecret clientRotateCmd `cmd:"" help:"Give an application a new secret, printed once; the present one works for a day more."`
 }
 
 type identified struct {
@@ -96,12 +97,18 @@ func (c *clientRemoveCmd) Run(s *settings) error {
 	})
 }
 
-type clientRotateCmd struct{ identified }
+type clientRotateCmd struct {
+	identified
+	Keep time.Duration `name:"keep" default:"24h" help:"How long the present secret works beside the new one; 0s where it has leaked."`
+}
 
 // Run gives a new secret.
 func (c *clientRotateCmd) Run(s *settings) error {
 	return command(s, func(ctx context.Context, v *service) error {
-		secret, err := v.admin.RotateSecret(ctx, cli, c.ID)
+		if c.Keep < 0 || c.Keep > 90*24*time.Hour {
+			return errors.New("--keep is a time from 0s to 2160h (90 days)")
+		}
+		secret, err := v.admin.RotateSecret(ctx, cli, c.ID, c.Keep)
 		if err == nil {
 			fmt.Printf("client_secret: %s\n", secret)
 		}

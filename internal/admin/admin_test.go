@@ -166,7 +166,7 @@ func TestClients(t *testing.T) {
 		if err != nil || string(got.Secret) != string(s.secretMAC(secrets[0])) {
 			t.Errorf("the secret that was told is not the one that is kept (%v)", err)
 		}
-		fresh, err := other.RotateSecret(ctx, storetest.Origin, "app")
+		fresh, err := other.RotateSecret(ctx, storetest.Origin, "app", 0)
 		if err != nil || fresh == secrets[0] {
 			t.Errorf("rotate: %q (%v)", fresh, err)
 		}
@@ -176,14 +176,14 @@ func TestClients(t *testing.T) {
 		if secret, err := s.AddClient(ctx, storetest.Origin, client.Client{ID: "spa", AuthMethod: client.AuthNone, RedirectURIs: app.RedirectURIs}); err != nil || secret != "" {
 			t.Errorf("a public client: %q (%v)", secret, err)
 		}
-		if secret, err := s.RotateSecret(ctx, storetest.Origin, "spa"); err == nil || secret != "" {
+		if secret, err := s.RotateSecret(ctx, storetest.Origin, "spa", 0); err == nil || secret != "" {
 			t.Errorf("a public client got the secret %q", secret)
 		}
 		if err := s.RemoveClient(ctx, storetest.Origin, "app"); err != nil {
 			t.Error(err)
 		}
 		_, shown := s.Client(ctx, "app")
-		_, rotated := s.RotateSecret(ctx, storetest.Origin, "app")
+		_, rotated := s.RotateSecret(ctx, storetest.Origin, "app", 0)
 		for _, err := range []error{shown, rotated, s.RemoveClient(ctx, storetest.Origin, "app")} {
 			if !errors.Is(err, ErrNoClient) {
 				t.Errorf("a client that is gone: %v", err)

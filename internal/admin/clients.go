@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/client"
@@ -59,8 +60,8 @@ func newSecret(s *Service) (string, []byte) {
 	return secret, s.secretMAC(secret)
 }
 
-// RotateSecret gives a confidential application a new secret in place of the old one.
-func (s *Service) RotateSecret(ctx context.Context, o audit.Origin, id client.ID) (string, error) {
+// RotateSecret gives a confidential application a new secret. The present one works beside it for as long as keep, the one before it no more.
+func (s *Service) RotateSecret(ctx context.Context, o audit.Origin, id client.ID, keep time.Duration) (string, error) {
 	secret, mac := newSecret(s)
 	err := s.db.Change(ctx, o, func(t *store.Tx) error {
 		c, err := t.ClientByID(id)
@@ -70,7 +71,7 @@ func (s *Service) RotateSecret(ctx context.Context, o audit.Origin, id client.ID
 		if !c.HasSecret() {
 			return fmt.Errorf("client %q has no secret: its token_endpoint_auth_method is %s", id, c.AuthMethod)
 		}
-		t.SetClientSecret(id, mac)
+		t.SetClientSecret(id, mac, t.Now().Add(keep))
 		return t.Record(audit.Event{Kind: audit.ClientSecretMade, Client: string(id)})
 	})
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrConflict) {

@@ -59,7 +59,7 @@ func (p *Provider) TellApplications(ctx context.Context) {
 			}
 			busy[id] = true
 			all.Go(func() {
-				p.tell(ctx, id)
+				p.tellApplication(ctx, id)
 				select {
 				case done <- id:
 				case <-ctx.Done():
@@ -84,8 +84,8 @@ func (p *Provider) due(ctx context.Context, n int) (due []client.ID) {
 	return due
 }
 
-// tell works off what is due at one application, until nothing is or it cannot be reached.
-func (p *Provider) tell(ctx context.Context, id client.ID) {
+// tellApplication works off what is due at one application, until nothing is or it cannot be reached.
+func (p *Provider) tellApplication(ctx context.Context, id client.ID) {
 	for ctx.Err() == nil {
 		c, err := p.db.Client(ctx, id)
 		var batch []store.Logout

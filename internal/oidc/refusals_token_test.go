@@ -114,7 +114,7 @@ func TestCodeTooLate(t *testing.T) {
 		if p := s.call(t, http.MethodGet, "/userinfo", nil, "Authorization", "Bearer "+tokens["access_token"]); p.Status != http.StatusUnauthorized {
 			t.Errorf("RT-04: the access token of a removed client got %d", p.Status)
 		}
-		fresh, err := s.Admin.RotateSecret(t.Context(), origin, "conf")
+		fresh, err := s.Admin.RotateSecret(t.Context(), origin, "conf", 0)
 		if err != nil {
 			t.Fatal(err)
 		}

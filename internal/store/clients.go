@@ -11,13 +11,16 @@ import (
 	"github.com/portvakt/portvakt/internal/policy"
 )
 
-// Client is a registered application as it stands in its row. Secret is the MAC of its secret, empty for a public one.
+// Client is a registered application as it stands in its row. Secret is the MAC of its secret, empty where it has none; OldSecret is that of
+// the secret before, which counts until OldUntil.
 type Client struct {
 	client.Client
-	Secret  []byte
-	Granted []string // its scopes, split once
-	Created time.Time
-	Updated time.Time
+	Secret    []byte
+	OldSecret []byte
+	OldUntil  time.Time
+	Granted   []string // its scopes, split once
+	Created   time.Time
+	Updated   time.Time
 }
 
 // AddClient registers c; ErrTaken (at flush) if its id is in use.
@@ -26,15 +29,16 @@ func (t *Tx) AddClient(c client.Client, secret []byte) error {
 	if err != nil {
 		return err
 	}
-	t.do("insert into clients (id, metadata, logout_uri, secret, created_at, updated_at) values ($1, $2, $3, $4, $5, $5)",
-		string(c.ID), string(body), c.BackchannelLogoutURI, orEmpty(secret), micros(t.now))
+	t.do("insert into clients (id, metadata, logout_uri, secret, old_secret, old_until, created_at, updated_at) values ($1, $2, $3, $4, $5, 0, $6, $6)",
+		string(c.ID), string(body), c.BackchannelLogoutURI, orEmpty(secret), []byte{}, micros(t.now))
 	t.bump()
 	return nil
 }
 
-// SetClientSecret gives a registered client another secret; ErrConflict if it is not registered any more.
-func (t *Tx) SetClientSecret(id client.ID, secret []byte) {
-	t.must("update clients set secret = $2, updated_at = $3 where id = $1", string(id), secret, micros(t.now))
+// SetClientSecret gives a registered client another secret; the present one counts beside it until a time. ErrConflict if the client is not
+// registered any more.
+func (t *Tx) SetClientSecret(id client.ID, secret []byte, until time.Time) {
+	t.must("update clients set old_secret = secret, old_until = $4, secret = $2, updated_at = $3 where id = $1", string(id), secret, micros(t.now), micros(until))
 	t.bump()
 }
 
@@ -44,10 +48,10 @@ func (t *Tx) PutClient(c client.Client, secret []byte) error {
 	if err != nil {
 		return err
 	}
-	t.do(`insert into clients (id, metadata, logout_uri, secret, created_at, updated_at) values ($1, $2, $3, $4, $5, $5)
-on conflict (id) do update set metadata = $2, logout_uri = $3, updated_at = $5`, string(c.ID), string(body), c.BackchannelLogoutURI, orEmpty(secret), micros(t.now))
+	t.do(`insert into clients (id, metadata, logout_uri, secret, old_secret, old_until, created_at, updated_at) values ($1, $2, $3, $4, $5, 0, $6, $6)
+on conflict (id) do update set metadata = $2, logout_uri = $3, updated_at = $6`, string(c.ID), string(body), c.BackchannelLogoutURI, orEmpty(secret), []byte{}, micros(t.now))
 	if secret != nil {
-		t.do("update clients set secret = $2 where id = $1", string(c.ID), secret)
+		t.do("update clients set secret = $2, old_until = 0 where id = $1", string(c.ID), secret)
 	}
 	t.bump()
 	return nil
@@ -76,7 +80,7 @@ func (t *Tx) Clients(each func(Client) error) error {
 			return err
 		}
 		return each(c)
-	}, "select metadata, secret, created_at, updated_at from clients order by id")
+	}, "select "+clientColumns+" from clients order by id")
 }
 
 // ClientByID reads one registration past the cache, or ErrNotFound.
@@ -87,25 +91,27 @@ func (t *Tx) ClientByID(id client.ID) (Client, error) {
 		found = true
 		c, err = scanClient(s)
 		return err
-	}, "select metadata, secret, created_at, updated_at from clients where id = $1", string(id))
+	}, "select "+clientColumns+" from clients where id = $1", string(id))
 	if err == nil && !found {
 		err = ErrNotFound
 	}
 	return c, err
 }
 
+const clientColumns = "metadata, secret, old_secret, old_until, created_at, updated_at"
+
 func scanClient(s scanner) (Client, error) {
 	var c Client
 	var body string
-	var created, updated int64
-	if err := s.Scan(&body, &c.Secret, &created, &updated); err != nil {
+	var old, created, updated int64
+	if err := s.Scan(&body, &c.Secret, &c.OldSecret, &old, &created, &updated); err != nil {
 		return c, err
 	}
 	if err := json.Unmarshal([]byte(body), &c.Client); err != nil {
 		return c, fmt.Errorf("store: a client's registration is damaged: %w", err)
 	}
 	c.Granted = c.Scopes()
-	c.Created, c.Updated = instant(created), instant(updated)
+	c.OldUntil, c.Created, c.Updated = instant(old), instant(created), instant(updated)
 	return c, nil
 }
 

@@ -135,6 +135,7 @@ func (t *Tx) Sweep() (int64, error) {
 		{"grants", "id", "not exists (select 1 from sessions s where s.id = grants.session_id and s.ended_at = 0) and expires_at", day}, // see tellApplications
 		{"challenges", "scope", "expires_at", time.Hour},
 		{"devices", "id", "expires_at", day},
+		{"used", "id", "expires_at", 0},
 		{"outbox", "id", "expires_at", 0},
 	} {
 		err := t.rows(func(scanner) error { gone++; return nil }, "delete from "+s.table+" where "+s.key+" in (select "+s.key+" from "+

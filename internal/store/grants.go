@@ -19,6 +19,7 @@ type Grant struct {
 	CodeUntil time.Time      // zero: there was no code
 	CodeUsed  time.Time
 	Gen       int64     // generation of the live refresh token; 0: none
+	Rotated   time.Time // when the one before it was used
 	Expires   time.Time // end of the family
 	Revoked   time.Time
 	Created   time.Time
@@ -41,10 +42,10 @@ func nullable(s string) sql.NullString { return sql.NullString{String: s, Valid:
 func (t *Tx) GrantByID(id string) (Grant, error) {
 	g := Grant{ID: id}
 	var cid, sid string
-	var until, used, expires, revoked, created, ended int64
+	var until, used, rotated, expires, revoked, created, ended int64
 	var p personScan
-	err := t.row(append([]any{&cid, &sid, &g.Data, &until, &used, &g.Gen, &expires, &revoked, &created, &ended}, p.brief()...),
-		`select g.client_id, coalesce(g.session_id, ''), g.data, g.code_until, g.code_used_at, g.gen,
+	err := t.row(append([]any{&cid, &sid, &g.Data, &until, &used, &g.Gen, &rotated, &expires, &revoked, &created, &ended}, p.brief()...),
+		`select g.client_id, coalesce(g.session_id, ''), g.data, g.code_until, g.code_used_at, g.gen, g.rotated_at,
   g.expires_at, g.revoked_at, g.created_at, coalesce(s.ended_at, 0), coalesce(g.user_id, ''), `+briefColumns+`
 from grants g left join sessions s on s.id = g.session_id left join users u on u.id = g.user_id
 where g.id = $1`, id)
@@ -52,7 +53,7 @@ where g.id = $1`, id)
 		return g, err
 	}
 	g.Client, g.User, g.Session = client.ID(cid), user.ID(p.id), user.SessionID(sid)
-	g.CodeUntil, g.CodeUsed, g.Expires = instant(until), instant(used), instant(expires)
+	g.CodeUntil, g.CodeUsed, g.Rotated, g.Expires = instant(until), instant(used), instant(rotated), instant(expires)
 	g.Revoked, g.Created, g.SessionEnded = instant(revoked), instant(created), ended != 0
 	g.Person, err = p.person(t)
 	return g, err
@@ -69,6 +70,11 @@ where id = $1 and code_used_at = 0 and revoked_at = 0 and code_until > $2`, id, 
 func (t *Tx) RotateRefresh(id string, gen int64, expires time.Time) {
 	t.must(`update grants set gen = gen + 1, rotated_at = $3, expires_at = $4
 where id = $1 and gen = $2 and revoked_at = 0 and expires_at > $3`, id, gen, micros(t.now), micros(expires))
+}
+
+// RepeatRefresh asks that the live generation is still gen (ErrConflict): its token is given out once more.
+func (t *Tx) RepeatRefresh(id string, gen int64) {
+	t.must("update grants set gen = gen where id = $1 and gen = $2 and revoked_at = 0 and expires_at > $3", id, gen, micros(t.now))
 }
 
 // RevokeGrant ends a family. False if it was revoked already.

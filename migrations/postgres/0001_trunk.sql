@@ -135,6 +135,8 @@ create table clients (
   metadata   text not null,
   logout_uri text not null,
   secret     bytea not null,
+  old_secret bytea not null,
+  old_until  bigint not null,
   created_at bigint not null,
   updated_at bigint not null
 );
@@ -181,6 +183,12 @@ create table pushed (
   expires_at bigint not null
 );
 create index pushed_expires on pushed (expires_at);
+
+create table used (
+  id         bytea primary key,
+  expires_at bigint not null
+);
+create index used_expires on used (expires_at);
 
 create table attempts (
   lane  text primary key,

@@ -135,6 +135,8 @@ create table clients (
   metadata   text not null,
   logout_uri text not null,
   secret     blob not null,
+  old_secret blob not null,
+  old_until  integer not null,
   created_at integer not null,
   updated_at integer not null
 );
@@ -181,6 +183,12 @@ create table pushed (
   expires_at integer not null
 );
 create index pushed_expires on pushed (expires_at);
+
+create table used (
+  id         blob primary key,
+  expires_at integer not null
+);
+create index used_expires on used (expires_at);
 
 create table attempts (
   lane  text primary key,
