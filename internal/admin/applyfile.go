@@ -11,6 +11,7 @@ import (
 
 	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/factor"
+	"github.com/portvakt/portvakt/internal/jose"
 	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/user"
 )
@@ -173,5 +174,19 @@ func (c ClientSpec) check() error {
 	case c.Secret != "" && len(c.Secret) < minSecret:
 		faults = append(faults, fmt.Errorf("client_secret: has fewer than %d characters; make one with: openssl rand -base64 32", minSecret))
 	}
+	if err := checkKeys(c.Client); err != nil {
+		faults = append(faults, err)
+	}
 	return named("client "+string(c.ID), ": ", errors.Join(faults...))
+}
+
+// checkKeys says what is wrong with the keys that a registration brings.
+func checkKeys(c client.Client) error {
+	if c.JWKS == "" {
+		return nil
+	}
+	if _, err := jose.ParseKeys([]byte(c.JWKS)); err != nil {
+		return fmt.Errorf("jwks: %s", strings.TrimPrefix(err.Error(), "jose: "))
+	}
+	return nil
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // later lists keys that docs/contract.md §5 names and this version does not know.
-const later = "jwks jwks_uri retention"
+const later = "retention"
 
 // yamlFault says in one line what is wrong with an apply file as YAML. It quotes keys but no value: a value may be a secret.
 func yamlFault(text []byte, err error) error {

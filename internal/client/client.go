@@ -37,6 +37,13 @@ const (
 	GrantCode              = "authorization_code"
 	GrantRefresh           = "refresh_token"
 	GrantClientCredentials = "client_credentials"
+	GrantExchange          = "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693 §2.1
+)
+
+// The forms of an access token.
+const (
+	FormatOpaque = "opaque" // asked about by introspection; the default
+	FormatJWT    = "at+jwt" // RFC 9068: says everything itself, and so lives shorter
 )
 
 // Client is one registered application. The tags are the metadata names of OpenID Connect Dynamic Client Registration
@@ -65,9 +72,15 @@ type Client struct {
 	Resources []string `json:"resources,omitempty" yaml:"resources,omitempty"`
 
 	// How authorization requests arrive: pushed (RFC 9126 §6), and signed (RFC 9101 §10.5). Without an algorithm every one that is known will do.
-	RequirePushed     bool   `json:"require_pushed_authorization_requests,omitempty" yaml:"require_pushed_authorization_requests,omitempty"`
+	RequirePAR        bool   `json:"require_pushed_authorization_requests,omitempty" yaml:"require_pushed_authorization_requests,omitempty"`
 	RequireSigned     bool   `json:"require_signed_request_object,omitempty" yaml:"require_signed_request_object,omitempty"`
 	RequestSigningAlg string `json:"request_object_signing_alg,omitempty" yaml:"request_object_signing_alg,omitempty"`
+
+	AccessTokenFormat string `json:"access_token_format,omitempty" yaml:"access_token_format,omitempty"`           // FormatOpaque, or FormatJWT
+	DPoPBound         bool   `json:"dpop_bound_access_tokens,omitempty" yaml:"dpop_bound_access_tokens,omitempty"` // RFC 9449 §5.2
+	RefreshGrace      int    `json:"refresh_grace,omitempty" yaml:"refresh_grace,omitempty"`                       // seconds in which a used refresh token gets its successor once more; 0 to 60
+	ExchangeFrom      []ID   `json:"token_exchange_from,omitempty" yaml:"token_exchange_from,omitempty"`           // applications whose access tokens it may exchange for its own (RFC 8693)
+	ResourceServer    bool   `json:"resource_server,omitempty" yaml:"resource_server,omitempty"`                   // it may ask about tokens of others; where it names resources, only about those for them
 
 	RequirePKCE    *bool    `json:"require_pkce,omitempty" yaml:"require_pkce,omitempty"` // nil: true
 	RequireConsent bool     `json:"require_consent,omitempty" yaml:"require_consent,omitempty"`
@@ -105,6 +118,9 @@ func (c *Client) Normalise() {
 	}
 	if c.Name == "" {
 		c.Name = string(c.ID)
+	}
+	if c.AccessTokenFormat == FormatOpaque {
+		c.AccessTokenFormat = ""
 	}
 	if len(c.ResponseTypes) == 0 || slices.Equal(c.ResponseTypes, []string{"code"}) {
 		c.ResponseTypes = nil

@@ -116,7 +116,7 @@ func TestValidate(t *testing.T) {
 		{"resource twice", func(c *Client) { c.Resources = []string{"urn:a:b", "urn:a:b"} }, `resources "urn:a:b": stands twice`},
 		{"resource too long", func(c *Client) { c.Resources = []string{"urn:a:" + strings.Repeat("x", 507)} }, `resources "urn:a:xx`},
 		{"resources too many", func(c *Client) { c.Resources = many(51) }, "resources: has 51 addresses"},
-		{"pushed", func(c *Client) { c.RequirePushed = true }, ""},
+		{"pushed", func(c *Client) { c.RequirePAR = true }, ""},
 		{"signed requests", func(c *Client) { c.RequireSigned, c.RequestSigningAlg, c.JWKS = true, "ES256", `{"keys":[]}` }, ""},
 		{"signed requests by address", func(c *Client) { c.RequireSigned, c.JWKSURI = true, "https://app.example/jwks" }, ""},
 		{"signed requests without keys", func(c *Client) { c.RequireSigned = true }, `require_signed_request_object "true": needs jwks or jwks_uri`},

@@ -131,8 +131,8 @@ func (c *Client) checkGrants(f *faults) {
 	}
 	for i, g := range c.GrantTypes {
 		switch {
-		case g != GrantCode && g != GrantRefresh && g != GrantClientCredentials:
-			f.add("grant_types", g, unavailable+"use authorization_code, refresh_token or client_credentials")
+		case g != GrantCode && g != GrantRefresh && g != GrantClientCredentials && g != GrantExchange:
+			f.add("grant_types", g, unavailable+"use authorization_code, refresh_token, client_credentials or "+GrantExchange)
 		case slices.Contains(c.GrantTypes[:i], g):
 			f.add("grant_types", g, "stands twice; remove one")
 		}
@@ -142,6 +142,9 @@ func (c *Client) checkGrants(f *faults) {
 	}
 	if c.Grant(GrantClientCredentials) && c.Public() { // RFC 6749 §4.4
 		f.add("grant_types", GrantClientCredentials, "needs a client that can prove who it is; use client_secret_basic or private_key_jwt, or remove it")
+	}
+	if c.Grant(GrantExchange) != (len(c.ExchangeFrom) > 0) || c.Grant(GrantExchange) && c.Public() {
+		f.add("token_exchange_from", "", "goes with the grant type "+GrantExchange+" and a client that can prove who it is; name the applications whose tokens it may exchange")
 	}
 	if !c.HasSecret() && c.AuthMethod != AuthPrivateKey && !c.Public() {
 		f.add("token_endpoint_auth_method", c.AuthMethod, unavailable+"use client_secret_basic, client_secret_post, private_key_jwt or none")
@@ -161,6 +164,15 @@ func (c *Client) checkGrants(f *faults) {
 func (c *Client) checkTokens(f *faults) {
 	if a := c.SigningAlg; a != "RS256" && a != "ES256" && a != "EdDSA" {
 		f.add("id_token_signed_response_alg", a, unavailable+"use RS256, ES256 or EdDSA")
+	}
+	if c.AccessTokenFormat != "" && c.AccessTokenFormat != FormatJWT {
+		f.add("access_token_format", c.AccessTokenFormat, "is not known; use opaque or at+jwt")
+	}
+	if c.RefreshGrace < 0 || c.RefreshGrace > 60 {
+		f.add("refresh_grace", strconv.Itoa(c.RefreshGrace), "is not 0 to 60 seconds")
+	}
+	if c.ResourceServer && c.Public() {
+		f.add("resource_server", "true", "needs a client that can prove who it is")
 	}
 	switch c.MinimumACR {
 	case "", "urn:portvakt:acr:1fa", "urn:portvakt:acr:2fa", "phr":

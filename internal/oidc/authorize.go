@@ -192,7 +192,7 @@ func (a *asked) returnAddress() *Problem {
 func (a *asked) grant(ctx context.Context) (Answer, error) {
 	s := a.visitor.Session
 	a.data = grantData{Scope: joinScopes(dedupe(a.query.Get("scope"))), Redirect: a.redirect, Challenge: a.query.Get("code_challenge"),
-		Nonce: a.query.Get("nonce"), AuthTime: s.AuthTime.Unix(), Proved: s.Proved, Resources: a.audience,
+		Nonce: a.query.Get("nonce"), AuthTime: s.AuthTime.Unix(), Proved: s.Proved, Resources: a.audience, Key: a.query.Get("dpop_jkt"),
 		InID: allowed(a.claims.idToken, a.client), InInfo: allowed(a.claims.userInfo, a.client)}
 	until := a.now.Add(codeLife)
 	a.fresh = &store.Grant{ID: store.NewID(a.now), Client: a.client.ID, User: s.User, Session: s.ID, Data: a.data.encode(), CodeUntil: until, Expires: until}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/ory/fosite"
 
@@ -41,31 +42,41 @@ func joinScopes(scopes []string) string { return strings.Join(scopes, " ") }
 // not let anybody try secrets.
 func (p *Provider) SecretMAC(secret string) []byte { return p.secrets.mac(nil, []byte(secret)) }
 
-// credentials are what a client presented, and by which method.
+// credentials are what a client presented, and by which method. assertion is the one of private_key_jwt.
 type credentials struct {
-	id, secret string
-	method     string
+	id, secret, assertion string
+	method                string
 }
 
-// readCredentials finds them in the header or the body, never in the URL (RFC 6749 §2.3.1).
+// assertionType is RFC 7523 §2.2.
+const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// readCredentials finds them in the header or the body, never in the URL (RFC 6749 §2.3.1), and one way alone.
 func readCredentials(r *http.Request, form url.Values) (credentials, error) {
-	id, secret := form.Get("client_id"), form.Get("client_secret")
-	if form.Has("client_assertion") || form.Has("client_assertion_type") {
-		return credentials{}, fosite.ErrInvalidClient.WithHint("Client assertions are not supported; authenticate with the registered method.")
-	}
-	header := r.Header.Get("Authorization")
-	if header == "" {
-		if form.Has("client_secret") {
-			return credentials{id, secret, client.AuthPost}, nil
+	header, asserted := r.Header.Get("Authorization"), form.Has("client_assertion") || form.Has("client_assertion_type")
+	ways := 0
+	for _, way := range []bool{header != "", form.Has("client_secret"), asserted} {
+		if way {
+			ways++
 		}
-		return credentials{id, "", client.AuthNone}, nil
 	}
+	switch {
+	case ways > 1:
+		return credentials{}, fosite.ErrInvalidRequest.WithHint("The client authenticates twice; use the one method that is registered (RFC 6749 §2.3).")
+	case asserted:
+		return readAssertion(form)
+	case header != "":
+		return readBasic(r, form.Get("client_id"))
+	case form.Has("client_secret"):
+		return credentials{id: form.Get("client_id"), secret: form.Get("client_secret"), method: client.AuthPost}, nil
+	}
+	return credentials{id: form.Get("client_id"), method: client.AuthNone}, nil
+}
+
+func readBasic(r *http.Request, id string) (credentials, error) {
 	rawID, rawSecret, ok := r.BasicAuth()
 	if !ok {
 		return credentials{}, fosite.ErrInvalidClient.WithHint("The Authorization header is not HTTP Basic.")
-	}
-	if form.Has("client_secret") {
-		return credentials{}, fosite.ErrInvalidRequest.WithHint("The client authenticates twice, in the header and in the body; use one.")
 	}
 	basicID, err := url.QueryUnescape(rawID)
 	if err != nil {
@@ -78,13 +89,16 @@ func readCredentials(r *http.Request, form url.Values) (credentials, error) {
 	if id != "" && id != basicID {
 		return credentials{}, fosite.ErrInvalidRequest.WithHint("The client ids in the header and in the body differ.")
 	}
-	return credentials{basicID, basicSecret, client.AuthBasic}, nil
+	return credentials{id: basicID, secret: basicSecret, method: client.AuthBasic}, nil
 }
 
 // authenticate implements fosite.ClientAuthenticationStrategy: exactly the registered method, and the same work for a
 // client that does not exist.
 func (p *Provider) authenticate(ctx context.Context, r *http.Request, form url.Values) (fosite.Client, error) {
 	u := unitOf(ctx)
+	if u.authenticated {
+		return requesting{u.client}, nil
+	}
 	got, err := readCredentials(r, form)
 	if err != nil {
 		u.reason = audit.BadRequest
@@ -95,21 +109,43 @@ func (p *Provider) authenticate(ctx context.Context, r *http.Request, form url.V
 		u.fault = err
 		return nil, err
 	}
-	present, want := p.SecretMAC(got.secret), make([]byte, sha256.Size)
 	if c != nil {
 		u.client = c
-		copy(want, c.Secret)
 	}
-	right := hmac.Equal(present, want)
+	right := p.rightSecret(c, got.secret, u.now)
 	switch {
 	case c == nil:
 		u.reason = audit.UnknownClient
 	case got.method != c.AuthMethod:
 		u.reason = audit.WrongSecret
-	case got.method == client.AuthNone && len(c.Secret) == 0, got.method != client.AuthNone && got.secret != "" && len(c.Secret) > 0 && right:
+	case got.method == client.AuthPrivateKey:
+		if err := p.checkAssertion(ctx, u, got.assertion); err != nil {
+			u.reason = audit.WrongSecret
+			return nil, err
+		}
+		right = true
+	case got.method == client.AuthNone:
+		right = len(c.Secret) == 0
+	}
+	if u.reason == "" && right {
+		u.authenticated = true
 		return requesting{c}, nil
-	default:
+	}
+	if u.reason == "" {
 		u.reason = audit.WrongSecret
 	}
 	return nil, fosite.ErrInvalidClient.WithHint("The client is unknown, or its secret or its way of authenticating is not the registered one.")
+}
+
+// rightSecret compares with both live secrets of a client, and with as many of nobody's.
+func (p *Provider) rightSecret(c *store.Client, secret string, now time.Time) bool {
+	present := p.SecretMAC(secret)
+	want, old := make([]byte, sha256.Size), make([]byte, sha256.Size)
+	kept := false
+	if c != nil {
+		copy(want, c.Secret)
+		kept = copy(old, c.OldSecret) == sha256.Size && now.Before(c.OldUntil)
+	}
+	right, before := hmac.Equal(present, want), hmac.Equal(present, old)
+	return c != nil && c.HasSecret() && secret != "" && len(c.Secret) > 0 && (right || before && kept)
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync/atomic"
 
+	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/jose"
 )
 
@@ -80,40 +81,46 @@ func (p *Provider) JWKS(w http.ResponseWriter, r *http.Request) {
 // metadata is what discovery says. What is not here is not supported.
 func (p *Provider) metadata() []byte {
 	at := func(path string) string { return p.issuer + path }
-	methods := []string{"client_secret_basic", "client_secret_post"}
+	methods := []string{client.AuthBasic, client.AuthPost, client.AuthPrivateKey}
+	signing := []string{"RS256", "ES256", "EdDSA"}
 	return ready(map[string]any{
-		"issuer":                                         p.issuer,
-		"authorization_endpoint":                         at(PathAuthorize),
-		"pushed_authorization_request_endpoint":          at(PathPush), // RFC 9126 §5
-		"require_pushed_authorization_requests":          false,        // of everybody; of some, by registration
-		"token_endpoint":                                 at(PathToken),
-		"userinfo_endpoint":                              at(PathUserInfo),
-		"jwks_uri":                                       at(PathJWKS),
-		"introspection_endpoint":                         at(PathIntrospect),
-		"revocation_endpoint":                            at(PathRevoke),
-		"end_session_endpoint":                           at(PathLogout),
-		"backchannel_logout_supported":                   true,
-		"backchannel_logout_session_supported":           true,
-		"frontchannel_logout_supported":                  true,
-		"frontchannel_logout_session_supported":          true,
-		"scopes_supported":                               []string{"openid", "profile", "email", "phone", "groups", "offline_access"},
-		"response_types_supported":                       []string{"code"},
-		"response_modes_supported":                       []string{"query", "form_post"},
-		"grant_types_supported":                          []string{"authorization_code", "refresh_token", "client_credentials"},
-		"subject_types_supported":                        []string{"public"},
-		"id_token_signing_alg_values_supported":          []string{"RS256", "ES256", "EdDSA"},
-		"token_endpoint_auth_methods_supported":          []string{"client_secret_basic", "client_secret_post", "none"},
-		"introspection_endpoint_auth_methods_supported":  methods,
-		"revocation_endpoint_auth_methods_supported":     []string{"client_secret_basic", "client_secret_post", "none"},
-		"code_challenge_methods_supported":               []string{"S256"},
-		"authorization_response_iss_parameter_supported": true, // RFC 9207
-		"request_parameter_supported":                    true, // signed ones, by clients with keys
-		"request_object_signing_alg_values_supported":    jose.Algs(),
-		"request_uri_parameter_supported":                false,
-		"claims_parameter_supported":                     true,
-		"prompt_values_supported":                        []string{"none", "login", "select_account", "consent"},
-		"acr_values_supported":                           []string{"urn:portvakt:acr:1fa", "urn:portvakt:acr:2fa", "phr"},
-		"ui_locales_supported":                           []string{"sv", "en"},
+		"issuer":                                                   p.issuer,
+		"authorization_endpoint":                                   at(PathAuthorize),
+		"pushed_authorization_request_endpoint":                    at(PathPush), // RFC 9126 §5
+		"require_pushed_authorization_requests":                    false,        // of everybody; of some, by registration
+		"token_endpoint":                                           at(PathToken),
+		"userinfo_endpoint":                                        at(PathUserInfo),
+		"jwks_uri":                                                 at(PathJWKS),
+		"introspection_endpoint":                                   at(PathIntrospect),
+		"revocation_endpoint":                                      at(PathRevoke),
+		"end_session_endpoint":                                     at(PathLogout),
+		"backchannel_logout_supported":                             true,
+		"backchannel_logout_session_supported":                     true,
+		"frontchannel_logout_supported":                            true,
+		"frontchannel_logout_session_supported":                    true,
+		"scopes_supported":                                         []string{"openid", "profile", "email", "phone", "groups", "offline_access"},
+		"response_types_supported":                                 []string{"code"},
+		"response_modes_supported":                                 []string{"query", "form_post"},
+		"grant_types_supported":                                    []string{client.GrantCode, client.GrantRefresh, client.GrantClientCredentials, client.GrantExchange},
+		"subject_types_supported":                                  []string{"public"},
+		"id_token_signing_alg_values_supported":                    signing,
+		"token_endpoint_auth_methods_supported":                    append(methods[:len(methods):len(methods)], client.AuthNone),
+		"introspection_endpoint_auth_methods_supported":            methods,
+		"revocation_endpoint_auth_methods_supported":               append(methods[:len(methods):len(methods)], client.AuthNone),
+		"token_endpoint_auth_signing_alg_values_supported":         jose.Algs(),
+		"introspection_endpoint_auth_signing_alg_values_supported": jose.Algs(),
+		"revocation_endpoint_auth_signing_alg_values_supported":    jose.Algs(),
+		"dpop_signing_alg_values_supported":                        jose.Algs(), // RFC 9449 §5.1
+		"introspection_signing_alg_values_supported":               signing,     // RFC 9701 §7
+		"code_challenge_methods_supported":                         []string{"S256"},
+		"authorization_response_iss_parameter_supported":           true, // RFC 9207
+		"request_parameter_supported":                              true, // signed ones, by clients with keys
+		"request_object_signing_alg_values_supported":              jose.Algs(),
+		"request_uri_parameter_supported":                          false,
+		"claims_parameter_supported":                               true,
+		"prompt_values_supported":                                  []string{"none", "login", "select_account", "consent"},
+		"acr_values_supported":                                     []string{"urn:portvakt:acr:1fa", "urn:portvakt:acr:2fa", "phr"},
+		"ui_locales_supported":                                     []string{"sv", "en"},
 		"claims_supported": []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "sid", "acr", "amr", "name",
 			"preferred_username", "locale", "email", "email_verified", "phone_number", "phone_number_verified", "groups"},
 	})

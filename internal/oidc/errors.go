@@ -22,7 +22,7 @@ type wireError struct {
 }
 
 var (
-	errUnsupportedGrantType = fosite.ErrUnsupportedGrantType.WithHint("The grant types are authorization_code, refresh_token and client_credentials.")
+	errUnsupportedGrantType = fosite.ErrUnsupportedGrantType.WithHint("The grant types are those of grant_types_supported in the discovery document.")
 	errDuplicate            = fosite.ErrInvalidRequest.WithHint("A parameter is given more than once.")
 	errNotForm              = fosite.ErrInvalidRequest.WithHint("The body must be application/x-www-form-urlencoded.")
 	errTarget               = &fosite.RFC6749Error{ErrorField: "invalid_target", CodeField: http.StatusBadRequest, // RFC 8707 §2
@@ -62,7 +62,7 @@ func publicError(err error) string {
 	switch code := e.ErrorField; code {
 	case "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
 		"access_denied", "unsupported_response_type", "login_required", "interaction_required", "consent_required",
-		"account_selection_required", "unmet_authentication_requirements", "invalid_target", "invalid_request_uri", "invalid_request_object", "request_not_supported", "request_uri_not_supported", "registration_not_supported",
+		"account_selection_required", "unmet_authentication_requirements", "invalid_target", "invalid_token", "invalid_dpop_proof", "use_dpop_nonce", "invalid_request_uri", "invalid_request_object", "request_not_supported", "request_uri_not_supported", "registration_not_supported",
 		"temporarily_unavailable", "server_error":
 		return code
 	case "scope_not_granted":
@@ -105,11 +105,11 @@ func writeError(w http.ResponseWriter, err error) {
 	case "invalid_client":
 		status = http.StatusUnauthorized
 		w.Header().Set("WWW-Authenticate", `Basic realm="portvakt"`) // RFC 6749 §5.2
-	case "temporarily_unavailable":
-		status = http.StatusServiceUnavailable
-		w.Header().Set("Retry-After", "10")
 	case "server_error":
 		status = http.StatusInternalServerError
+	case "temporarily_unavailable":
+		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "2")
 	}
 	writeJSON(w, status, wireError{code, describe(err)})
 }

@@ -16,29 +16,37 @@ type Logout struct {
 	Back    string        // where to go afterwards, with state; empty: nowhere
 	Subject user.ID       // from a good hint
 	Session user.SessionID
+	Fault   string // what is wrong with the request, for the application's developer; empty: nothing
 }
 
 // ReadLogout reads the parameters. A hint that this service did not sign counts as none; a post_logout_redirect_uri
-// that is not registered for the client counts as none.
+// that is not registered for the client counts as none. Fault says so: what failed is not used (§4).
 func (p *Provider) ReadLogout(ctx context.Context, get func(string) string) (Logout, error) {
 	var out Logout
-	id := client.ID(get("client_id"))
-	if h, ok := p.readHint(get("id_token_hint")); ok && (id == "" || id == h.Audience) {
+	id, token, back := client.ID(get("client_id")), get("id_token_hint"), get("post_logout_redirect_uri")
+	if h, ok := p.readHint(token); ok && (id == "" || id == h.Audience) {
 		id, out.Subject, out.Session = h.Audience, h.Subject, h.Session
+	} else if token != "" {
+		out.Fault = "the id_token_hint is not an ID token that this service gave to this client"
 	}
 	if id == "" {
+		if back != "" && out.Fault == "" {
+			out.Fault = "a post_logout_redirect_uri needs an id_token_hint or a client_id beside it"
+		}
 		return out, nil
 	}
 	c, err := p.db.Client(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return Logout{}, nil
+		return Logout{Fault: "no client is registered with this client_id"}, nil
 	}
 	if err != nil {
 		return out, err
 	}
 	out.Client = c
-	if back := get("post_logout_redirect_uri"); c.MatchPostLogout(back) {
+	if c.MatchPostLogout(back) {
 		out.Back = (&Response{Redirect: back, Params: stateOnly(get("state"))}).Location()
+	} else if back != "" && out.Fault == "" {
+		out.Fault = "the post_logout_redirect_uri sent is not one of those registered for this client, compared character by character"
 	}
 	return out, nil
 }

@@ -8,19 +8,16 @@ import (
 
 	"github.com/ory/fosite"
 
-	"github.com/portvakt/portvakt/internal/fetch"
 	"github.com/portvakt/portvakt/internal/jose"
-	"github.com/portvakt/portvakt/internal/store"
 )
 
 var (
 	errTwoObjects = fosite.ErrInvalidRequest.WithHint("The parameters request and request_uri cannot stand together (RFC 9101 §5).")
 	errNested     = fosite.ErrInvalidRequest.WithHint("A request object cannot hold another.")
 	errUnsigned   = fosite.ErrInvalidRequest.WithHint("This client must sign its authorization requests: the parameter request is missing (RFC 9101 §10.5).")
-	errNoKeys     = fosite.ErrRequestNotSupported.WithHint("The client has no keys registered that could verify a request object; register jwks or jwks_uri.")
+	errKeyless    = fosite.ErrRequestNotSupported.WithHint("The client has no keys registered that could verify a request object; register jwks or jwks_uri.")
 	errObject     = &fosite.RFC6749Error{ErrorField: "invalid_request_object", CodeField: http.StatusBadRequest, // RFC 9101 §7
 		DescriptionField: "The request object is refused."}
-	errKeysAway = fosite.ErrTemporarilyUnavailable.WithHint("The client's keys could not be had from its jwks_uri, so its request object cannot be verified.")
 )
 
 // openObject puts the content of a request object in the place of the query that brings it: its parameters alone count, and it names the
@@ -37,12 +34,15 @@ func (a *asked) openObject(ctx context.Context) {
 	case a.query.Has("request_uri"):
 		a.flaw = errTwoObjects
 		return
+	case a.client.JWKS == "" && a.client.JWKSURI == "":
+		a.flaw = errKeyless
+		return
 	}
 	want := jose.Want{Typs: []string{"", "JWT", "oauth-authz-req+jwt"}}
 	if alg := a.client.RequestSigningAlg; alg != "" {
 		want.Algs = []string{alg}
 	}
-	claims, err := a.p.verify(ctx, a.client, token, want)
+	claims, err := a.p.verifyOf(ctx, a.client, token, want)
 	if err == nil {
 		query, _, _, wrong := jose.CheckRequestObject(claims, jose.WantRequest{Client: string(a.client.ID), Issuer: a.p.issuer, Now: a.now})
 		if err = wrong; err == nil {
@@ -59,26 +59,9 @@ func objectFlaw(err error) error {
 	case errors.Is(err, jose.ErrToken):
 		return errObject.WithHint("The request object is refused: " + strings.TrimPrefix(err.Error(), jose.ErrToken.Error()+": "))
 	case errors.Is(err, jose.ErrUnreachable):
-		return errKeysAway
+		return errNoKeys
 	case errors.Is(err, jose.ErrKeys):
 		return errObject.WithHint("The keys that are registered for the client cannot be used; mend its jwks.")
 	}
 	return err
-}
-
-// verify gives the claims of what a client signed with a key of its registration. Errors are those of package jose, or errNoKeys.
-func (p *Provider) verify(ctx context.Context, c *store.Client, token string, want jose.Want) ([]byte, error) {
-	switch {
-	case c.JWKSURI != "":
-		claims, _, err := p.remote.Verify(ctx, c.JWKSURI, fetch.Inside|fetch.Loopback, token, want)
-		return claims, err
-	case c.JWKS == "":
-		return nil, errNoKeys
-	}
-	keys, err := jose.ParseKeys([]byte(c.JWKS))
-	if err != nil {
-		return nil, err
-	}
-	claims, _, err := keys.Verify(token, want)
-	return claims, err
 }

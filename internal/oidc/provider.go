@@ -53,17 +53,18 @@ type Provider struct {
 	issuer  string
 	minter  *minter
 	secrets *macs // of client secrets
+	nonces  *macs // of DPoP
 	fosite  *fosite.Fosite
 	docs    documents
 	fetch   *fetch.Client
-	remote  *jose.Remote
+	remote  *jose.Remote // keys of clients
 	log     *slog.Logger
 }
 
 // New gives the provider.
 func New(o Options) *Provider {
 	p := &Provider{db: o.DB, ring: o.Ring, issuer: strings.TrimSuffix(o.Issuer, "/"), minter: newMinter(o.Ring.Secret("token")),
-		secrets: newMACs(o.Ring.Secret("client-secret")), fetch: o.Fetch, remote: jose.NewRemote(o.Fetch), log: o.Log}
+		secrets: newMACs(o.Ring.Secret("client-secret")), nonces: newMACs(o.Ring.Secret("dpop-nonce")), fetch: o.Fetch, remote: jose.NewRemote(o.Fetch), log: o.Log}
 	p.fosite = p.compose()
 	p.docs.discovery = newDocument(p.metadata())
 	return p

@@ -45,7 +45,7 @@ type pushResponse struct {
 func (p *Provider) Push(w http.ResponseWriter, r *http.Request, o audit.Origin) {
 	ctx, u := p.begin(r.Context(), o)
 	a := &asked{unit: u}
-	uri, err := a.push(ctx, r)
+	uri, err := a.push(ctx, w, r)
 	if err == nil {
 		writeJSON(w, http.StatusCreated, pushResponse{uri, int64(pushedLife.Seconds())})
 		return
@@ -61,7 +61,7 @@ func (p *Provider) Push(w http.ResponseWriter, r *http.Request, o audit.Origin) 
 }
 
 // push reads, checks and keeps a request, and gives its request_uri.
-func (a *asked) push(ctx context.Context, r *http.Request) (string, error) {
+func (a *asked) push(ctx context.Context, w http.ResponseWriter, r *http.Request) (string, error) {
 	if r.URL.RawQuery != "" || r.URL.ForceQuery {
 		return "", fosite.ErrInvalidRequest.WithHint("The parameters go into the body; the address has none (RFC 9126 §2.1).")
 	}
@@ -81,6 +81,9 @@ func (a *asked) push(ctx context.Context, r *http.Request) (string, error) {
 		return "", fosite.ErrInvalidRequest.WithHint("A pushed request cannot have a request_uri.")
 	}
 	a.openObject(ctx)
+	if err := a.pushedKey(w, r); err != nil {
+		return "", err
+	}
 	problem := a.returnAddress()
 	switch {
 	case a.flaw != nil:
@@ -92,6 +95,18 @@ func (a *asked) push(ctx context.Context, r *http.Request) (string, error) {
 		return "", err
 	}
 	return a.keep(ctx)
+}
+
+// pushedKey binds the code to the key of a DPoP proof that comes with the request (RFC 9449 §10.1).
+func (a *asked) pushedKey(w http.ResponseWriter, r *http.Request) error {
+	if err := a.proof(w, r, PathPush, ""); err != nil || a.key == (thumbprint{}) {
+		return err
+	}
+	if named := a.query.Get("dpop_jkt"); named != "" && named != a.key.String() {
+		return errProof.WithHint("The parameter dpop_jkt names another key than that of the DPoP proof.")
+	}
+	a.query.Set("dpop_jkt", a.key.String())
+	return nil
 }
 
 // pushable is a form without what authenticated the client: that is not part of the request, and secret.
@@ -118,9 +133,8 @@ func (a *asked) keep(ctx context.Context) (string, error) {
 	_, _ = rand.Read(secret[:]) // it never fails
 	text := base64.RawURLEncoding.EncodeToString(secret[:])
 	row := store.Pushed{ID: pushedID(text), Client: a.client.ID, Data: string(data), Expires: a.now.Add(pushedLife)}
-	if err := a.p.db.Housekeep(ctx, func(t *store.Tx) error { t.CreatePushed(row); return nil }); err != nil {
-		a.fault = err
-		return "", err
+	if err := a.p.db.Housekeep(ctx, func(t *store.Tx) error { t.CreatePushed(row); return a.spend(t) }); err != nil {
+		return "", a.spent(err)
 	}
 	return pushedPrefix + text, nil
 }

@@ -78,7 +78,7 @@ func TestClientAuthentication(t *testing.T) {
 		"NUL":                      {own(), basicOf("conf", servertest.Secret+"\x00")},
 		"plus for a space":         {own(), basicOf("co+nf", servertest.Secret)},
 		"assertion":                {own("client_id", "conf", "client_assertion_type", assertion, "client_assertion", "x.y.z"), ""},
-		"assertion and basic":      {own("client_assertion_type", assertion, "client_assertion", "x.y.z"), basicOf("conf", servertest.Secret)},
+		"assertion for another":    {own("client_id", "pub", "client_assertion_type", assertion, "client_assertion", "x.y.z"), ""},
 	} {
 		header := []string{}
 		if c.header != "" {

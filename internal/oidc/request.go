@@ -52,7 +52,7 @@ func (a *asked) parse() error {
 		return fosite.ErrRequestURINotSupported.WithHint("A request_uri comes from the pushed authorization request endpoint; this service fetches none from elsewhere.")
 	case a.query.Has("request"):
 		return errNested
-	case a.direct && a.client.RequirePushed:
+	case a.direct && a.client.RequirePAR:
 		return fosite.ErrInvalidRequest.WithHint("This client must push its authorization requests (RFC 9126).")
 	case a.query.Has("registration"):
 		return fosite.ErrRegistrationNotSupported.WithHint("The parameter registration is not supported.")
@@ -72,6 +72,11 @@ func (a *asked) parse() error {
 	}
 	if err := a.checkChallenge(); err != nil {
 		return err
+	}
+	if a.query.Has("dpop_jkt") {
+		if _, ok := readThumbprint(a.query.Get("dpop_jkt")); !ok {
+			return fosite.ErrInvalidRequest.WithHint("The parameter dpop_jkt is not the base64url of a SHA-256 hash (43 characters).")
+		}
 	}
 	var err error
 	if a.audience, err = targets(a.query["resource"], a.client.Resources); err != nil {

@@ -88,6 +88,8 @@ func (storage) GetRefreshTokenSession(ctx context.Context, token string, _ fosit
 	}
 	r := u.requester()
 	switch gen := int64(u.token.more); {
+	case gen == u.grant.Gen-1 && u.graced():
+		u.repeat = true
 	case gen < u.grant.Gen:
 		u.reuse, u.reason = true, audit.Replayed
 		return r, fosite.ErrInactiveToken
@@ -95,6 +97,12 @@ func (storage) GetRefreshTokenSession(ctx context.Context, token string, _ fosit
 		return nil, u.refuse(audit.BadRequest)
 	}
 	return r, nil
+}
+
+// graced reports whether the last rotation is so young that its answer may have been lost on the way: the client's refresh_grace. What the
+// used token then gets is what it got, so the family does not fork.
+func (u *unit) graced() bool {
+	return u.client != nil && u.client.ID == u.grant.Client && u.now.Sub(u.grant.Rotated) < time.Duration(u.client.RefreshGrace)*time.Second
 }
 
 // DeleteRefreshTokenSession has nothing to delete.
@@ -135,7 +143,7 @@ type strategy struct{ p *Provider }
 
 // GenerateAuthorizeCode mints the code of the grant that Authorize made.
 func (s strategy) GenerateAuthorizeCode(ctx context.Context, _ fosite.Requester) (string, string, error) {
-	code := s.p.minter.mint(wire{kindCode, unitOf(ctx).fresh.ID, 0})
+	code := s.p.minter.mint(wire{kind: kindCode, grant: unitOf(ctx).fresh.ID, more: 0})
 	return code, code, nil
 }
 
@@ -163,9 +171,8 @@ func (s strategy) GenerateAccessToken(ctx context.Context, r fosite.Requester) (
 		u.fresh = &store.Grant{ID: store.NewID(u.now), Client: u.client.ID, Data: u.data.encode(), Expires: u.now.Add(accessLife)}
 		g = u.fresh
 	}
-	a := access{issued: u.now, life: accessLife, resources: u.parts, scopes: u.mask}
-	token := s.p.minter.mint(wire{kindAccess, g.ID, a.pack()})
-	return token, token, nil
+	token, err := u.accessToken(g)
+	return token, token, err
 }
 
 // AccessTokenSignature is the token itself.
@@ -179,8 +186,14 @@ func (strategy) ValidateAccessToken(context.Context, fosite.Requester, string) e
 // GenerateRefreshToken mints the next generation.
 func (s strategy) GenerateRefreshToken(ctx context.Context, _ fosite.Requester) (string, string, error) {
 	u := unitOf(ctx)
-	u.gen = u.grant.Gen + 1
-	token := s.p.minter.mint(wire{kindRefresh, u.grant.ID, uint64(u.gen)})
+	if u.gen = u.grant.Gen; !u.repeat {
+		u.gen++
+	}
+	w := wire{kind: kindRefresh, grant: u.grant.ID, more: uint64(u.gen), key: u.token.key}
+	if u.token.kind == kindCode && u.client.Public() {
+		w.key = u.key // RFC 9449 §5: who can prove nothing else proves the key
+	}
+	token := s.p.minter.mint(w)
 	return token, token, nil
 }
 

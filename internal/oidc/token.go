@@ -10,23 +10,25 @@ import (
 	"github.com/ory/fosite"
 
 	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/store"
 )
 
 // tokenResponse is RFC 6749 §5.1 with OpenID Connect Core §3.1.3.3.
 type tokenResponse struct {
-	AccessToken  string `json:"access_token"`
-	TokenType    string `json:"token_type"`
-	ExpiresIn    int64  `json:"expires_in"`
-	Scope        string `json:"scope,omitempty"`
-	RefreshToken string `json:"refresh_token,omitempty"`
-	IDToken      string `json:"id_token,omitempty"`
+	AccessToken     string `json:"access_token"`
+	TokenType       string `json:"token_type"`
+	IssuedTokenType string `json:"issued_token_type,omitempty"` // RFC 8693 §2.2.1
+	ExpiresIn       int64  `json:"expires_in"`
+	Scope           string `json:"scope,omitempty"`
+	RefreshToken    string `json:"refresh_token,omitempty"`
+	IDToken         string `json:"id_token,omitempty"`
 }
 
-// Token answers the token endpoint (RFC 6749 §3.2): authorization_code, refresh_token and client_credentials.
+// Token answers the token endpoint (RFC 6749 §3.2).
 func (p *Provider) Token(w http.ResponseWriter, r *http.Request, o audit.Origin) {
 	ctx, u := p.begin(r.Context(), o)
-	out, err := p.token(ctx, u, r)
+	out, err := p.token(ctx, u, w, r)
 	if err == nil {
 		err = u.commit(ctx)
 	}
@@ -37,24 +39,42 @@ func (p *Provider) Token(w http.ResponseWriter, r *http.Request, o audit.Origin)
 	writeJSON(w, http.StatusOK, out)
 }
 
-func (p *Provider) token(ctx context.Context, u *unit, r *http.Request) (*tokenResponse, error) {
+func (p *Provider) token(ctx context.Context, u *unit, w http.ResponseWriter, r *http.Request) (*tokenResponse, error) {
 	if err := postForm(r, "resource"); err != nil {
 		return nil, err
 	}
 	if r.PostForm.Has("audience") {
 		return nil, errAudience
 	}
+	if err := u.proof(w, r, PathToken, ""); err != nil {
+		return nil, err
+	}
 	u.verifier = r.PostForm.Get("code_verifier")
 	if len(r.PostForm.Get("scope")) > maxScope {
 		return nil, errLongScope
 	}
 	switch r.PostForm.Get("grant_type") {
-	case "authorization_code", "refresh_token", "client_credentials", "":
-	default:
-		return nil, errUnsupportedGrantType
+	case client.GrantCode, client.GrantRefresh, client.GrantClientCredentials, "":
+		return p.fositeToken(ctx, u, r)
+	case client.GrantExchange:
+		if _, err := p.authenticate(ctx, r, r.PostForm); err != nil {
+			return nil, err
+		}
+		if err := u.bound(); err != nil {
+			return nil, err
+		}
+		return p.exchange(ctx, u, r.PostForm)
 	}
+	return nil, errUnsupportedGrantType
+}
+
+// fositeToken answers for the grants that fosite runs.
+func (p *Provider) fositeToken(ctx context.Context, u *unit, r *http.Request) (*tokenResponse, error) {
 	req, err := p.fosite.NewAccessRequest(ctx, r, &session{})
 	if err != nil {
+		return nil, err
+	}
+	if err := u.bound(); err != nil {
 		return nil, err
 	}
 	if err := u.narrow(r.PostForm.Get("scope")); err != nil {
@@ -68,7 +88,7 @@ func (p *Provider) token(ctx context.Context, u *unit, r *http.Request) (*tokenR
 		return nil, err
 	}
 	scopes := access{scopes: u.mask}.of(u.data.scopes())
-	out := &tokenResponse{AccessToken: resp.GetAccessToken(), TokenType: "Bearer", ExpiresIn: int64(accessLife.Seconds()), Scope: joinScopes(scopes)}
+	out := &tokenResponse{AccessToken: resp.GetAccessToken(), TokenType: tokenType(u.key), ExpiresIn: int64(u.life.Seconds()), Scope: joinScopes(scopes)}
 	out.RefreshToken, _ = resp.GetExtra("refresh_token").(string)
 	if u.grant != nil && has(scopes, "openid") {
 		out.IDToken, err = p.idToken(u, scopes, out.AccessToken)
@@ -95,10 +115,16 @@ func (u *unit) commit(ctx context.Context) error {
 	event := audit.Event{Kind: audit.TokenIssued, Actor: string(u.client.ID), Client: string(u.client.ID),
 		Detail: map[string]string{"scope": u.data.Scope}}
 	err := u.p.db.Change(ctx, u.origin, func(t *store.Tx) error {
+		if err := u.spend(t); err != nil {
+			return err
+		}
 		switch {
 		case u.fresh != nil:
 			t.CreateGrant(*u.fresh)
-			event.Detail["grant"] = u.fresh.ID
+			event.Subject, event.Session, event.Detail["grant"] = string(u.fresh.User), string(u.fresh.Session), u.fresh.ID
+			if u.exchanged != nil {
+				event.Detail["exchanged"] = u.exchanged.ID
+			}
 			return t.Record(event)
 		case u.redeem:
 			expires := u.now.Add(accessLife)
@@ -106,6 +132,9 @@ func (u *unit) commit(ctx context.Context) error {
 				expires = familyEnd(u.grant.Created, u.now)
 			}
 			t.RedeemCode(u.grant.ID, u.gen, expires)
+		case u.repeat:
+			event.Kind, event.Detail["repeated"] = audit.TokenRefreshed, "true"
+			t.RepeatRefresh(u.grant.ID, u.gen)
 		case u.rotate:
 			event.Kind = audit.TokenRefreshed
 			t.RotateRefresh(u.grant.ID, u.gen-1, familyEnd(u.grant.Created, u.now))
@@ -115,6 +144,13 @@ func (u *unit) commit(ctx context.Context) error {
 		event.Subject, event.Session, event.Detail["grant"] = string(u.grant.User), string(u.grant.Session), u.grant.ID
 		return t.Record(event)
 	})
+	if u.replayed {
+		return u.spent(err)
+	}
+	if errors.Is(err, store.ErrConflict) && u.rotate && u.client.RefreshGrace > 0 && u.raced(ctx) {
+		u.rotate, u.repeat = false, true
+		return u.commit(ctx)
+	}
 	if errors.Is(err, store.ErrConflict) {
 		u.reuse, u.reason = true, audit.Replayed
 		return fosite.ErrInvalidGrant.WithHint("It was used by another request at the same time.")
@@ -123,6 +159,13 @@ func (u *unit) commit(ctx context.Context) error {
 		u.fault = err
 	}
 	return err
+}
+
+// raced reports whether a rival rotated the refresh token a moment ago, so that this request may have the same successor.
+func (u *unit) raced(ctx context.Context) bool {
+	was := u.grant.Gen
+	u.grant = nil
+	return u.loadGrant(ctx, u.token) == nil && u.grant.Gen == was+1 && u.graced()
 }
 
 // refuseToken records a refusal and what it takes along, then answers. A refusal that cannot be recorded is an outage.
@@ -175,7 +218,12 @@ func (u *unit) recordRefusal(ctx context.Context, code string) error {
 // their histories, so a used one ends nothing when it comes from somebody who proves nothing: a public client without the
 // right verifier.
 func (u *unit) burns() bool {
-	if u.token.kind == kindRefresh {
+	switch {
+	case u.replayed: // an assertion or proof that came again says nothing of what came with it
+		return false
+	case u.token.kind == kindAccess: // of a token exchange
+		return false
+	case u.token.kind == kindRefresh:
 		return u.reuse || u.reason == audit.WrongClient
 	}
 	sum := sha256.Sum256([]byte(u.verifier))

@@ -25,6 +25,11 @@ type unit struct {
 	now    time.Time
 	client *store.Client // authenticated, or named by an authorization request
 
+	key           thumbprint // of the DPoP proof
+	authenticated bool
+	once          []once // what the request brought that counts a single time
+	replayed      bool   // and does not any more
+
 	token wire         // what was presented
 	grant *store.Grant // what it names, with data decoded
 	data  grantData
@@ -32,14 +37,18 @@ type unit struct {
 
 	verifier string // that came with the code
 
-	fresh  *store.Grant // to be created
-	redeem bool         // the code is to be used
-	rotate bool         // the refresh token is to be rotated
-	gen    int64        // generation of the new refresh token; 0: none
-	mask   uint16       // scopes of the new access token among the grant's
-	parts  uint16       // and its resources
-	reuse  bool         // something used was presented again: the family is to be revoked
-	reason audit.Reason // why the presented token does not count
+	fresh     *store.Grant  // to be created
+	exchanged *store.Grant  // what it is made of in a token exchange
+	redeem    bool          // the code is to be used
+	rotate    bool          // the refresh token is to be rotated
+	gen       int64         // generation of the new refresh token; 0: none
+	repeat    bool          // the used refresh token is young enough to get its successor once more
+	most      time.Duration // that an access token may live
+	life      time.Duration // of the new one
+	mask      uint16        // scopes of the new access token among the grant's
+	parts     uint16        // and its resources
+	reuse     bool          // something used was presented again: the family is to be revoked
+	reason    audit.Reason  // why the presented token does not count
 
 	audience []string // resources that are asked for, or that the new access token is for; none: none in particular
 
@@ -49,7 +58,7 @@ type unit struct {
 type unitKey struct{}
 
 func (p *Provider) begin(ctx context.Context, o audit.Origin) (context.Context, *unit) {
-	u := &unit{p: p, origin: o, now: p.db.Now(), mask: allScopes, parts: allResources}
+	u := &unit{p: p, origin: o, now: p.db.Now(), mask: allScopes, parts: allResources, most: accessLife}
 	return context.WithValue(ctx, unitKey{}, u), u
 }
 
@@ -63,6 +72,8 @@ type grantData struct {
 	Nonce     string        `json:"n,omitempty"`
 	AuthTime  int64         `json:"t,omitempty"`
 	Proved    []user.Method `json:"p,omitempty"`
+	Actor     *actor        `json:"x,omitempty"`  // of a token exchange (RFC 8693 §4.1)
+	Key       string        `json:"k,omitempty"`  // dpop_jkt: whose key the code is bound to (RFC 9449 §10)
 	Resources []string      `json:"a,omitempty"`  // RFC 8707
 	InID      string        `json:"ci,omitempty"` // claims that the parameter claims brings into the ID token
 	InInfo    string        `json:"cu,omitempty"` // and to the userinfo endpoint
@@ -88,6 +99,11 @@ func (u *unit) load(ctx context.Context, presented string, want kind) error {
 	if !ok || w.kind != want {
 		return u.refuse(audit.BadRequest)
 	}
+	return u.loadGrant(ctx, w)
+}
+
+// loadGrant is load for a token that was read.
+func (u *unit) loadGrant(ctx context.Context, w wire) error {
 	if u.grant != nil && w == u.token {
 		return nil
 	}

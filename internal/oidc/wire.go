@@ -4,11 +4,11 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base32"
-	"encoding/base64"
 	"encoding/binary"
 	"hash"
 	"math/bits"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -22,21 +22,26 @@ const (
 	kindRefresh kind = 0x13
 )
 
-// wire is what a token says: which grant it belongs to and eight bytes more. On the wire it is
+// wire is what a token says: which grant it belongs to, eight bytes more, and to which DPoP key it is bound, if to one. On the wire it is
 //
 //	prefix | base64url( kind 1 | grant id 16 | more 8 | HMAC-SHA-256 32 )
+//	prefix | base64url( kind 1 | grant id 16 | more 8 | key 32 | HMAC-SHA-256 32 )
 //
-// 4 + 76 characters. It is checked before any read, so a forgery costs no database trip, and a used refresh token of any
+// 4 + 76 or 4 + 119 characters. It is checked before any read, so a forgery costs no database trip, and a used refresh token of any
 // generation is recognised without a row of its own.
 type wire struct {
 	kind  kind
 	grant string // 26 characters of base32hex, 16 bytes on the wire
 	more  uint64
+	key   thumbprint // zero: to none
 }
 
 const (
 	wireBytes  = 1 + 16 + 8
-	wireLength = 4 + (wireBytes+sha256.Size)*8/6
+	boundBytes = wireBytes + sha256.Size
+	boundBit   = 0x08 // of the kind on the wire: a key follows
+	wireMost   = boundBytes + sha256.Size
+	textMost   = 4 + (wireMost*8+5)/6
 )
 
 // grantID is how a grant's 16 bytes stand in its row.
@@ -76,38 +81,61 @@ func newMinter(key []byte) *minter { return &minter{newMACs(key)} }
 
 // mint writes w as a token.
 func (m *minter) mint(w wire) string {
-	var raw [wireBytes + sha256.Size]byte
+	var raw [wireMost]byte
+	end := w.put(raw[:])
+	m.mac(raw[:end], raw[:end])
+	var out [textMost]byte
+	copy(out[:], w.kind.prefix())
+	return string(out[:4+len(rawURL.AppendEncode(out[4:4], raw[:end+sha256.Size]))])
+}
+
+// read gives what token says, or false if this service did not make it. There is exactly one spelling of a token.
+func (m *minter) read(token string) (wire, bool) {
+	if len(token) < 4 || len(token) > textMost || strings.ContainsAny(token, "\r\n") { // the decoder skips line ends
+		return wire{}, false
+	}
+	var raw [wireMost + 2]byte
+	n, err := rawURL.Decode(raw[:], []byte(token[4:]))
+	if err != nil {
+		return wire{}, false
+	}
+	w, ok := take(raw[:max(n-sha256.Size, 0)])
+	if !ok || token[:4] != w.kind.prefix() {
+		return wire{}, false
+	}
+	var sum [sha256.Size]byte
+	end := n - sha256.Size
+	return w, hmac.Equal(m.mac(sum[:0], raw[:end]), raw[end:n])
+}
+
+// put writes w without its MAC and gives the length; take reads it.
+func (w wire) put(raw []byte) int {
 	raw[0] = byte(w.kind)
 	if n, err := grantID.Decode(raw[1:17], []byte(w.grant)); err != nil || n != 16 {
 		panic("oidc: a grant id has 26 characters of base32hex: " + w.grant)
 	}
 	binary.BigEndian.PutUint64(raw[17:], w.more)
-	m.mac(raw[:wireBytes], raw[:wireBytes])
-	var out [wireLength]byte
-	copy(out[:], w.kind.prefix())
-	base64.RawURLEncoding.Encode(out[4:], raw[:])
-	return string(out[:])
+	if w.key == (thumbprint{}) {
+		return wireBytes
+	}
+	raw[0] |= boundBit
+	return wireBytes + copy(raw[wireBytes:], w.key[:])
 }
 
-// read gives what token says, or false if this service did not make it. There is exactly one spelling of a token.
-func (m *minter) read(token string) (wire, bool) {
-	if len(token) != wireLength {
+func take(raw []byte) (wire, bool) {
+	if len(raw) < wireBytes {
 		return wire{}, false
 	}
-	var raw [wireBytes + sha256.Size]byte
-	n, err := base64.RawURLEncoding.Decode(raw[:], []byte(token[4:]))
-	if err != nil || n != len(raw) {
-		return wire{}, false // the decoder skips line breaks, which makes the text too short
+	w, end := wire{kind: kind(raw[0])}, wireBytes
+	if w.kind&boundBit != 0 {
+		w.kind, end = w.kind&^boundBit, boundBytes
 	}
-	k := kind(raw[0])
-	if token[:4] != k.prefix() || k != kindCode && k != kindAccess && k != kindRefresh {
+	if len(raw) != end || w.kind != kindCode && w.kind != kindAccess && w.kind != kindRefresh {
 		return wire{}, false
 	}
-	var sum [sha256.Size]byte
-	if !hmac.Equal(m.mac(sum[:0], raw[:wireBytes]), raw[wireBytes:]) {
-		return wire{}, false
-	}
-	return wire{k, grantID.EncodeToString(raw[1:17]), binary.BigEndian.Uint64(raw[17:])}, true
+	w.grant, w.more = grantID.EncodeToString(raw[1:17]), binary.BigEndian.Uint64(raw[17:])
+	copy(w.key[:], raw[wireBytes:])
+	return w, true
 }
 
 // access is what the eight bytes of an access token say.

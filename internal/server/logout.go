@@ -9,15 +9,16 @@ import (
 )
 
 // showLogout answers a logout request (OpenID Connect RP-Initiated Logout 1.0 §2): a good hint for the session at hand
-// ends it at once, anything else asks the person first.
+// ends it at once, anything else asks the person first. So does a request with something wrong in it: what failed is not
+// used (§4), and who sent it may not be the application.
 func (s *Server) showLogout(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	s.leave(w, r, q.Get, func(session user.Session, asked oidc.Logout) {
-		if asked.Session != "" && asked.Session == session.ID {
+		if asked.Fault == "" && asked.Session != "" && asked.Session == session.ID {
 			s.endSession(w, r, session, asked)
 			return
 		}
-		page := signoutPage{page: s.page(w, r, q.Get("ui_locales")), Action: oidc.PathLogout, Hidden: map[string]string{}, CancelURL: "/account"}
+		page := signoutPage{page: s.page(w, r, q.Get("ui_locales")), Action: oidc.PathLogout, Hidden: map[string]string{}, CancelURL: "/account", Detail: asked.Fault}
 		if asked.Client != nil {
 			page.App = asked.Client.Name
 		}

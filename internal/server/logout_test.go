@@ -280,3 +280,41 @@ func TestLogoutFrames(t *testing.T) {
 		t.Errorf("without such an application: %d %q", p.Status, p.Location)
 	}
 }
+
+// TestLogoutFaultyRequest: a request with something wrong in it ends nothing by itself and leads nowhere; the page asks, and says what is wrong to
+// who runs the application (OpenID Connect RP-Initiated Logout 1.0 §3, §4; threats LO-01, LO-02).
+func TestLogoutFaultyRequest(t *testing.T) {
+	t.Parallel()
+	a := newAttack(t, storetest.SQLite(t), servertest.Options{})
+	b := a.signIn(t, "alice", servertest.TOTP)
+	id := a.tokens(t, "conf", mustCode(t, b.Get(authorizeURL("conf"))))["id_token"].(string)
+	parts := strings.Split(id, ".")
+	changed := parts[0] + "." + parts[1] + "." + strings.Repeat("A", len(parts[2]))
+	for _, c := range []struct{ what, hint, client, back, says string }{
+		{"unregistered address", id, "", "https://app.example/elsewhere", "is not one of those registered"},
+		{"query added", id, "", "https://app.example/bye?foo=bar", "is not one of those registered"},
+		{"changed hint", changed, "", "https://app.example/bye", "is not an ID token"},
+		{"changed hint with a client", changed, "conf", "https://app.example/bye", "is not an ID token"},
+		{"another client's hint", id, "other", "", "is not an ID token"},
+		{"nothing says whose address", "", "", "https://app.example/bye", "needs an id_token_hint"},
+		{"nobody's client_id", "", "nobody", "https://app.example/bye", "no client is registered"},
+	} {
+		q := url.Values{}
+		for name, value := range map[string]string{"id_token_hint": c.hint, "client_id": c.client, "post_logout_redirect_uri": c.back, "state": "x"} {
+			if value != "" {
+				q.Set(name, value)
+			}
+		}
+		p := b.Get("/logout?" + q.Encode())
+		if p.Status != http.StatusOK || p.Location != "" || !strings.Contains(p.Body, "<form") || !strings.Contains(p.Body, c.says) {
+			t.Errorf("LO-01: %s: %d %s, want a page that asks and says %q", c.what, p.Status, p.Location, c.says)
+		}
+		if p := b.Get("/account"); p.Status != http.StatusOK {
+			t.Fatalf("LO-02: %s ended the session", c.what)
+		}
+	}
+	p := b.Fill(b.Get("/logout?id_token_hint=" + id + "&post_logout_redirect_uri=" + url.QueryEscape("https://app.example/elsewhere")))
+	if p.Location != a.URL+"/signed-out" {
+		t.Errorf("LO-01: who agrees is led to %s", p.Location)
+	}
+}

@@ -47,7 +47,7 @@ func everyPage(p *pages, lang string) []shown {
 		{"renew", renewPage{page: b, second: second{Action: "/login/x", Version: 3, Alert: "alert.short", AlertArgs: []any{"min", 12}}, Username: "anna", Hint: passwords.Hint{MinLength: 12}}},
 		{"browser", browserPage{page: b, Action: "/link/x", Username: "anna"}},
 		{"signout", signoutPage{page: b, App: "Intranet", Action: "/logout", Hidden: map[string]string{"a": "1", "b": "2"}, CancelURL: "/account"}},
-		{"signout", signoutPage{page: b, Action: "/logout"}},
+		{"signout", signoutPage{page: b, Action: "/logout", Detail: "the id_token_hint is not an ID token that this service gave to this client"}},
 		{"signedout", signedoutPage{page: b, App: "Intranet", BackURL: "https://intranet.example/", SignInURL: "/account"}},
 		{"signedout", signedoutPage{page: b, BackURL: "https://intranet.example/"}},
 		{"formpost", formpostPage{page: b, Action: "https://app.example/cb", Params: []param{{"code", "a b&c"}, {"state", "<s>"}}}},

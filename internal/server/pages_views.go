@@ -134,6 +134,7 @@ type signoutPage struct {
 	Action    string
 	Hidden    map[string]string
 	CancelURL string
+	Detail    string // a technical line for the application's developer
 }
 
 // signedoutPage, "signedout", says that it is done.
