@@ -69,14 +69,19 @@ type Client struct {
 
 	Scope string `json:"scope,omitempty" yaml:"scope,omitempty"` // tokens, one space between each
 
+	// Resources are what it may ask for tokens for (RFC 8707); none: nothing in particular.
+	Resources []string `json:"resources,omitempty" yaml:"resources,omitempty"`
+
+	// How authorization requests arrive: pushed (RFC 9126 §6), and signed (RFC 9101 §10.5). Without an algorithm every one that is known will do.
+	RequirePAR        bool   `json:"require_pushed_authorization_requests,omitempty" yaml:"require_pushed_authorization_requests,omitempty"`
+	RequireSigned     bool   `json:"require_signed_request_object,omitempty" yaml:"require_signed_request_object,omitempty"`
+	RequestSigningAlg string `json:"request_object_signing_alg,omitempty" yaml:"request_object_signing_alg,omitempty"`
+
 	AccessTokenFormat string `json:"access_token_format,omitempty" yaml:"access_token_format,omitempty"`           // FormatOpaque, or FormatJWT
 	DPoPBound         bool   `json:"dpop_bound_access_tokens,omitempty" yaml:"dpop_bound_access_tokens,omitempty"` // RFC 9449 §5.2
 	RefreshGrace      int    `json:"refresh_grace,omitempty" yaml:"refresh_grace,omitempty"`                       // seconds in which a used refresh token gets its successor once more; 0 to 60
 	ExchangeFrom      []ID   `json:"token_exchange_from,omitempty" yaml:"token_exchange_from,omitempty"`           // applications whose access tokens it may exchange for its own (RFC 8693)
 	ResourceServer    bool   `json:"resource_server,omitempty" yaml:"resource_server,omitempty"`                   // it may ask about tokens of others; where it names resources, only about those for them
-
-	Resources  []string `json:"resources,omitempty" yaml:"resources,omitempty"`                                                         // what it may ask for tokens for (RFC 8707); none: nothing in particular
-	RequirePAR bool     `json:"require_pushed_authorization_requests,omitempty" yaml:"require_pushed_authorization_requests,omitempty"` // RFC 9126 §6
 
 	RequirePKCE    *bool    `json:"require_pkce,omitempty" yaml:"require_pkce,omitempty"` // nil: true
 	RequireConsent bool     `json:"require_consent,omitempty" yaml:"require_consent,omitempty"`

@@ -54,8 +54,9 @@ func (c *Client) Validate() error {
 	c.checkURIs(&f)
 	c.checkGrants(&f)
 	c.checkTokens(&f)
-	c.checkKeys(&f)
 	c.checkResources(&f)
+	c.checkRequests(&f)
+	c.checkKeys(&f)
 	return errors.Join(f...)
 }
 

@@ -167,9 +167,7 @@ func (a *asked) addressee(ctx context.Context, resumed *Resumed) (*Problem, erro
 		}
 	default:
 		a.direct = true
-		if err := a.openObject(ctx); err != nil {
-			return nil, err
-		}
+		a.openObject(ctx)
 	}
 	return a.returnAddress(), nil
 }

@@ -117,7 +117,8 @@ func (p *Provider) metadata() []byte {
 		"introspection_signing_alg_values_supported":               signing,     // RFC 9701 §7
 		"code_challenge_methods_supported":                         []string{"S256"},
 		"authorization_response_iss_parameter_supported":           true, // RFC 9207
-		"request_parameter_supported":                              false,
+		"request_parameter_supported":                              true, // signed ones, by clients with keys
+		"request_object_signing_alg_values_supported":              jose.Algs(),
 		"request_uri_parameter_supported":                          false,
 		"claims_parameter_supported":                               true,
 		"prompt_values_supported":                                  []string{"none", "login", "select_account", "consent"},

@@ -5,10 +5,11 @@
 // Storage under fosite is one row a grant. A request loads it at most once and writes at most once, after fosite has
 // answered and before the response is written:
 //
-//	/authorize 1 write · /token, refresh and a device's poll 1 read, 1 write · /introspect, /userinfo 1 read
+//	/par 1 write · /authorize 1 write, and 1 read if it was pushed
+//	/token, refresh and a device's poll 1 read, 1 write · /introspect, /userinfo 1 read
 //
-// Lifetimes: a code 60 s, an access token 1 h, an ID token 1 h, a refresh token 14 days from its last use and never
-// more than 90 days from the sign-in.
+// Lifetimes: a pushed request 60 s until it is begun, a code 60 s, an access token 1 h, an ID token 1 h, a refresh token
+// 14 days from its last use and never more than 90 days from the sign-in.
 package oidc
 
 import (

@@ -80,16 +80,12 @@ func (a *asked) push(ctx context.Context, w http.ResponseWriter, r *http.Request
 	if a.query.Has("request_uri") { // RFC 9126 §2.1
 		return "", fosite.ErrInvalidRequest.WithHint("A pushed request cannot have a request_uri.")
 	}
-	if err := a.openObject(ctx); err != nil {
-		return "", err
-	}
+	a.openObject(ctx)
 	if err := a.pushedKey(w, r); err != nil {
 		return "", err
 	}
 	problem := a.returnAddress()
 	switch {
-	case a.fault != nil:
-		return "", a.fault
 	case a.flaw != nil:
 		return "", a.flaw
 	case problem != nil:

@@ -51,7 +51,7 @@ func (a *asked) parse() error {
 	case a.query.Has("request_uri"):
 		return fosite.ErrRequestURINotSupported.WithHint("A request_uri comes from the pushed authorization request endpoint; this service fetches none from elsewhere.")
 	case a.query.Has("request"):
-		return fosite.ErrInvalidRequest.WithHint("A request object cannot hold another.")
+		return errNested
 	case a.direct && a.client.RequirePAR:
 		return fosite.ErrInvalidRequest.WithHint("This client must push its authorization requests (RFC 9126).")
 	case a.query.Has("registration"):

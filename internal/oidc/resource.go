@@ -40,7 +40,7 @@ func (p *Provider) UserInfo(w http.ResponseWriter, r *http.Request, o audit.Orig
 	case !has(scopes, "openid"):
 		challenge(w, http.StatusForbidden, scheme, "insufficient_scope", "The access token lacks the scope openid.")
 	default:
-		p.tell(w, u, scopes)
+		p.answerUserInfo(w, u, scopes)
 	}
 }
 
@@ -52,7 +52,7 @@ type userInfo struct {
 	personClaims
 }
 
-func (p *Provider) tell(w http.ResponseWriter, u *unit, scopes []string) {
+func (p *Provider) answerUserInfo(w http.ResponseWriter, u *unit, scopes []string) {
 	out := userInfo{Subject: u.grant.User}
 	single := u.single(scopes, u.data.InInfo)
 	if has(single, "auth_time") {
