@@ -35,7 +35,8 @@ type document struct {
 	head map[string][]string
 }
 
-// maxAge is how long a client may keep the keys: a key is published at least that long before its first use.
+// maxAge is how long a client may keep the keys: a key is published for longer than that before its first use
+// (rotation.Published).
 const maxAge = "public, max-age=600"
 
 func newDocument(body []byte) *document {
@@ -96,7 +97,7 @@ func (p *Provider) metadata() []byte {
 		"response_modes_supported":                       []string{"query", "form_post"},
 		"grant_types_supported":                          []string{"authorization_code", "refresh_token", "client_credentials"},
 		"subject_types_supported":                        []string{"public"},
-		"id_token_signing_alg_values_supported":          []string{"RS256", "ES256", "EdDSA"},
+		"id_token_signing_alg_values_supported":          p.ring.Algorithms(),
 		"token_endpoint_auth_methods_supported":          []string{"client_secret_basic", "client_secret_post", "none"},
 		"introspection_endpoint_auth_methods_supported":  methods,
 		"revocation_endpoint_auth_methods_supported":     []string{"client_secret_basic", "client_secret_post", "none"},
