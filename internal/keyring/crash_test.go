@@ -65,7 +65,7 @@ func TestRotateCrash(t *testing.T) {
 // Ten files of five steps each; the manifest is the last. Some of the steps
 // are enough, for each Create makes four RSA keys.
 func TestCreateCrash(t *testing.T) {
-	for _, n := range []int{0, 1, 2, 3, 4, 5, 21, 45, 48, 49, 50} {
+	for _, n := range []int{0, 1, 4, 21, 45, 48, 49, 50} {
 		f := folder{path: filepath.Join(t.TempDir(), "keys")}
 		crashAt(&f, n)
 		if _, err := create(f, time.Now()); (n < 50) != errors.Is(err, errCrash) || n == 50 && err != nil {

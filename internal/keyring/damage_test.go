@@ -96,7 +96,7 @@ func manifestDamages() []damage {
 }
 
 func fileDamages(t *testing.T, r *Ring) []damage {
-	_, foreign := newRing(t)
+	_, foreign := newStranger(t)
 	rs, es := keyFile(t, r, "RS256", "active"), keyFile(t, r, "ES256", "active")
 	esNext, ed, ps := keyFile(t, r, "ES256", "next"), keyFile(t, r, "EdDSA", "next"), keyFile(t, r, "PS256", "active")
 	const s = sealingName
@@ -228,7 +228,7 @@ func TestReloadAfterDamage(t *testing.T) {
 
 func TestReloadRefusesAnotherRing(t *testing.T) {
 	r, dir := newRing(t)
-	_, other := newRing(t)
+	_, other := newStranger(t)
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}

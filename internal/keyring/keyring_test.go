@@ -6,12 +6,57 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
-// newRing makes a ring in a folder of its own.
+// made is one ring for all tests of a process: making its RSA keys takes longer than most of them.
+var made = sync.OnceValues(func() (map[string][]byte, error) {
+	dir, err := os.MkdirTemp("", "portvakt-keyring-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if _, err := Create(dir, time.Now()); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	files := make(map[string][]byte)
+	for _, e := range entries {
+		if files[e.Name()], err = os.ReadFile(filepath.Join(dir, e.Name())); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+})
+
+// newRing gives a ring in a folder of its own, with the same keys each time.
 func newRing(t testing.TB) (*Ring, string) {
+	t.Helper()
+	files, err := made()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "keys")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range files {
+		put(t, dir, name, data)
+	}
+	r, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, dir
+}
+
+// newStranger makes a ring with other keys.
+func newStranger(t testing.TB) (*Ring, string) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "keys")
 	r, err := Create(dir, time.Now())

@@ -204,7 +204,7 @@ func TestVerifyRefusesHeaders(t *testing.T) {
 
 func TestVerifyRefusesForms(t *testing.T) {
 	f := newForger(t)
-	stranger, _ := newRing(t)
+	stranger, _ := newStranger(t)
 	foreign := mustSign(t, stranger, "ES256")
 	long, err := f.ring.Sign("EdDSA", "JWT", make([]byte, maxToken))
 	if err != nil {
