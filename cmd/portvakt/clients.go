@@ -29,7 +29,7 @@ type clientAddCmd struct {
 	PostLogoutRedirectURI []string `help:"Address to return to after a sign-out; give the flag once for each." sep:"none"`
 	GrantType             []string `help:"authorization_code, refresh_token, client_credentials, urn:ietf:params:oauth:grant-type:device_code." default:"authorization_code"`
 	Scope                 string   `help:"Scopes." default:"openid profile email"`
-	SigningAlg            string   `help:"RS256, ES256 or EdDSA." default:"RS256"`
+	SigningAlg            string   `help:"RS256, PS256, ES256 or EdDSA." default:"RS256"`
 	AuthMethod            string   `help:"client_secret_basic, client_secret_post or none." default:"client_secret_basic"`
 	AllowedGroup          []string `help:"Groups whose people may use it; none: everybody."`
 	MinimumACR            string   `help:"The least authentication context class."`

@@ -8,19 +8,23 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
+
+	"github.com/portvakt/portvakt/internal/policy"
 )
 
 // settings are flags, environment variables PORTVAKT_… and keys of the configuration file alike. The README's table is
 // made from these tags (make docs).
 type settings struct {
-	Listen         string   `help:"Address to serve on." default:"127.0.0.1:8080"`
-	Issuer         string   `help:"The public base URL. https is required unless its host is loopback; never taken from a request's headers." default:"http://localhost:8080"`
-	Organisation   string   `help:"The name that pages and soft tokens show." default:"Portvakt"`
-	Database       string   `help:"sqlite:PATH, or postgres://… (several hosts with target_session_attrs=read-write work)." default:"sqlite:portvakt.db"`
-	DatabaseFile   string   `help:"File that holds the database address, instead of database." placeholder:"FILE"`
-	Keys           string   `help:"Folder of the signing keys and the sealing key; made on the first start. A missing or damaged key afterwards is a refusal to start." default:"keys" name:"keys"`
-	TrustedProxies []string `help:"CIDRs whose X-Forwarded-For is believed." placeholder:"CIDR"`
-	SMS            string   `help:"Where text messages go: twilio, file:PATH (JSON lines), log, or off." default:"off" name:"sms"`
+	Listen         string          `help:"Address to serve on." default:"127.0.0.1:8080"`
+	Issuer         string          `help:"The public base URL. https is required unless its host is loopback; never taken from a request's headers." default:"http://localhost:8080"`
+	Organisation   string          `help:"The name that pages and soft tokens show." default:"Portvakt"`
+	Database       string          `help:"sqlite:PATH, or postgres://… (several hosts with target_session_attrs=read-write work)." default:"sqlite:portvakt.db"`
+	DatabaseFile   string          `help:"File that holds the database address, instead of database." placeholder:"FILE"`
+	Keys           string          `help:"Folder of the signing keys and the sealing key; made on the first start. A missing or damaged key afterwards is a refusal to start." default:"keys" name:"keys"`
+	KeyRotation    policy.Duration `help:"Age at which a signing key is replaced, 1d at least; 0d: by keys rotate alone." default:"90d"`
+	TrustedProxies []string        `help:"CIDRs whose X-Forwarded-For is believed." placeholder:"CIDR"`
+	SMS            string          `help:"Where text messages go: twilio, file:PATH (JSON lines), log, or off." default:"off" name:"sms"`
 
 	TwilioAccountSid          string `help:"Twilio's account SID." placeholder:"AC…"`
 	TwilioAuthToken           string `help:"Twilio's auth token." placeholder:"TOKEN"`
@@ -80,6 +84,9 @@ func (s *settings) check() error {
 		return fmt.Errorf("issuer %q: https is required unless the host is loopback", s.Issuer)
 	case s.TestClockFile != "" && !loopback(u.Hostname()):
 		return errors.New("test-clock-file is for tests alone: it is refused unless the issuer's host is loopback")
+	}
+	if every := time.Duration(s.KeyRotation); every != 0 && every < 24*time.Hour {
+		return fmt.Errorf("key-rotation %s is too short: each key stays published for 30 days; give 1d at least, or 0d for never", s.KeyRotation)
 	}
 	_, err = s.proxies()
 	return err

@@ -56,7 +56,7 @@ func (c *demoCmd) play(ctx context.Context, s *settings, dir string, idp, apps n
 	if err != nil {
 		return err
 	}
-	v, err := open(ctx, s, wiring{clock: clock})
+	v, err := open(ctx, s, wiring{serves: true, clock: clock})
 	if err != nil {
 		return err
 	}

@@ -12,8 +12,13 @@ import (
 
 // command opens the service for one command and closes it.
 func command(s *settings, fn func(context.Context, *service) error) error {
-	ctx := context.Background()
-	v, err := open(ctx, s, wiring{timeout: time.Minute})
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	clock, err := newClock(ctx, s.TestClockFile)
+	if err != nil {
+		return err
+	}
+	v, err := open(ctx, s, wiring{timeout: time.Minute, clock: clock})
 	if err != nil {
 		return err
 	}

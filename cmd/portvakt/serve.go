@@ -29,7 +29,7 @@ func (c *serveCmd) Run(s *settings) error {
 	if err != nil {
 		return err
 	}
-	v, err := open(ctx, s, wiring{migrate: c.Migrate, clock: clock})
+	v, err := open(ctx, s, wiring{migrate: c.Migrate, serves: true, clock: clock})
 	if err != nil {
 		return err
 	}
@@ -79,6 +79,7 @@ func (v *service) serve(ctx context.Context, listener net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	background.Go(func() { v.watchKeys(ctx) })
+	background.Go(func() { v.turnKeys(ctx) })
 	background.Go(func() { v.sweep(ctx) })
 	background.Go(func() { v.notify.Deliver(ctx) })
 	background.Go(func() { v.oidc.TellApplications(ctx) })
@@ -121,6 +122,20 @@ func (v *service) watchKeys(ctx context.Context) {
 			v.log.Error("keys not reloaded; the present ones stay in use", "error", err)
 		case changed:
 			v.log.Info("keys reloaded")
+		}
+	})
+}
+
+// turnKeys rotates the signing keys by schedule. What fails is tried again ten minutes later.
+func (v *service) turnKeys(ctx context.Context) {
+	var rest time.Time
+	each(ctx, 5*time.Second, func() {
+		if time.Now().Before(rest) {
+			return
+		}
+		if err := v.keys.Tick(ctx); err != nil && ctx.Err() == nil {
+			v.log.Error("signing keys not rotated by schedule; the present ones stay in use", "error", err)
+			rest = time.Now().Add(10 * time.Minute)
 		}
 	})
 }

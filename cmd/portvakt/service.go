@@ -23,6 +23,7 @@ import (
 	"github.com/portvakt/portvakt/internal/notify"
 	"github.com/portvakt/portvakt/internal/oidc"
 	"github.com/portvakt/portvakt/internal/passwords"
+	"github.com/portvakt/portvakt/internal/rotation"
 	"github.com/portvakt/portvakt/internal/server"
 	"github.com/portvakt/portvakt/internal/sms"
 	"github.com/portvakt/portvakt/internal/store"
@@ -38,6 +39,7 @@ type service struct {
 	hasher    *factor.Hasher
 	passwords *passwords.Service
 	breached  *breach.List // nil for none
+	keys      *rotation.Service
 	oidc      *oidc.Provider
 	admin     *admin.Service
 	notify    *notify.Service
@@ -48,6 +50,7 @@ type service struct {
 // wiring says how open may go about it.
 type wiring struct {
 	migrate bool          // bring a Postgres schema up to date; SQLite always is
+	serves  bool          // it will sign
 	timeout time.Duration // of one change; commands take their time
 	clock   func() time.Time
 }
@@ -73,6 +76,12 @@ func open(ctx context.Context, s *settings, w wiring) (*service, error) {
 		return nil, err
 	}
 	v := &service{settings: s, db: db, ring: ring, hasher: factor.NewHasher(factor.Params{}, runtime.GOMAXPROCS(0)), log: newLog(s.LogFormat)}
+	v.keys = rotation.New(rotation.Options{DB: db, Ring: ring, Every: time.Duration(s.KeyRotation), Log: v.log})
+	if w.serves {
+		if err := v.keys.Complete(ctx, cli); err != nil { // the keys that are there go on
+			v.log.Warn("keys of an older version lack an algorithm, which cannot be made", "has", ring.Algorithms(), "error", err)
+		}
+	}
 	v.oidc = oidc.New(oidc.Options{DB: db, Ring: ring, Issuer: s.Issuer, Fetch: fetch.New(fetch.Options{}), Log: v.log})
 	if err := v.messengers(w.clock); err != nil {
 		db.Close()
@@ -144,7 +153,11 @@ func firstKeys(ctx context.Context, s *settings, w wiring) (*keyring.Ring, error
 	if known != "" {
 		return nil, fmt.Errorf("the folder %s holds no keys, but the database was sealed with keys %s; restore the folder from its backup", s.Keys, known)
 	}
-	return keyring.Create(s.Keys)
+	now := time.Now
+	if w.clock != nil {
+		now = w.clock
+	}
+	return keyring.Create(s.Keys, now())
 }
 
 // prepare brings the schema up to date or refuses it, and ties the database to its keys.

@@ -53,7 +53,7 @@ const (
 
 // Origin says who asked and from where. It is known before a change begins and stands in each of its events.
 type Origin struct {
-	Actor   string // a user id, a client id, "cli", or empty when nobody is proved yet
+	Actor   string // a user id, a client id, "cli", "schedule", or empty when nobody is proved yet
 	IP      string // the peer, after trusted proxies
 	Agent   string // User-Agent, at most 256 bytes
 	Request string // request id

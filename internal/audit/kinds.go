@@ -62,6 +62,7 @@ const (
 	PolicyChanged    Kind = "policy.changed"
 	KeyCreated       Kind = "key.created"
 	KeyRotated       Kind = "key.rotated"
+	KeyDropped       Kind = "key.dropped"
 	AuditRead        Kind = "audit.read"
 	PersonalRead     Kind = "personal.read"
 	DatabaseMigrated Kind = "database.migrated"
@@ -129,8 +130,9 @@ var sentences = [...]struct {
 	{ClientRemoved, "an application was removed"},
 	{ClientSecretMade, "an application got a new secret"},
 	{PolicyChanged, "a policy changed"},
-	{KeyCreated, "the keys were made"},
+	{KeyCreated, "the keys were made, or those of an algorithm that is new"},
 	{KeyRotated, "a signing key was rotated"},
+	{KeyDropped, "a signing key was taken away: what it signed verifies no more"},
 	{AuditRead, "somebody read the trail"},
 	{PersonalRead, "somebody read personal data"},
 	{DatabaseMigrated, "the database schema was brought up to date"},

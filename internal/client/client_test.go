@@ -145,6 +145,8 @@ func TestValidate(t *testing.T) {
 		{"implicit response", func(c *Client) { c.ResponseTypes = []string{"code", "token"} }, `response_types "code, token"`},
 
 		{"ES256", func(c *Client) { c.SigningAlg = "ES256" }, ""},
+		{"PS256", func(c *Client) { c.SigningAlg = "PS256" }, ""},
+		{"PS384", func(c *Client) { c.SigningAlg = "PS384" }, `id_token_signed_response_alg "PS384"`},
 		{"EdDSA", func(c *Client) { c.SigningAlg = "EdDSA" }, ""},
 		{"alg none", func(c *Client) { c.SigningAlg = "none" }, `id_token_signed_response_alg "none"`},
 		{"HS256", func(c *Client) { c.SigningAlg = "HS256" }, `id_token_signed_response_alg "HS256"`},

@@ -164,8 +164,8 @@ func (c *Client) checkGrants(f *faults) {
 
 // checkTokens holds what goes into tokens: algorithm, assurance and scope. none and HS256 have no way in (RFC 8725 §3.1).
 func (c *Client) checkTokens(f *faults) {
-	if a := c.SigningAlg; a != "RS256" && a != "ES256" && a != "EdDSA" {
-		f.add("id_token_signed_response_alg", a, unavailable+"use RS256, ES256 or EdDSA")
+	if a := c.SigningAlg; a != "RS256" && a != "PS256" && a != "ES256" && a != "EdDSA" {
+		f.add("id_token_signed_response_alg", a, unavailable+"use RS256, PS256, ES256 or EdDSA")
 	}
 	if c.AccessTokenFormat != "" && c.AccessTokenFormat != FormatJWT {
 		f.add("access_token_format", c.AccessTokenFormat, "is not known; use opaque or at+jwt")

@@ -33,7 +33,7 @@ func TestRotateCrash(t *testing.T) {
 			t.Fatal(err)
 		}
 		crashAt(&broken.dir, n)
-		if err := broken.Rotate("ES256", time.Now()); err == nil {
+		if err := rotate(broken, "ES256", time.Now()); err == nil {
 			finished = true
 		} else if !errors.Is(err, errCrash) {
 			t.Fatalf("step %d: %v", n, err)
@@ -49,7 +49,7 @@ func TestRotateCrash(t *testing.T) {
 		if states(opened, "ES256")["active"][0] == before["active"][0] {
 			old++
 		}
-		if err := opened.Rotate("ES256", time.Now()); err != nil {
+		if err := rotate(opened, "ES256", time.Now()); err != nil {
 			t.Fatalf("the rotation after a crash at step %d: %v", n, err)
 		}
 		mustVerify(t, opened, token)
@@ -62,17 +62,17 @@ func TestRotateCrash(t *testing.T) {
 	}
 }
 
-// Eight files of five steps each; the manifest is the last. Some of the steps
-// are enough, for each Create makes two RSA keys.
+// Ten files of five steps each; the manifest is the last. Some of the steps
+// are enough, for each Create makes four RSA keys.
 func TestCreateCrash(t *testing.T) {
-	for _, n := range []int{0, 1, 2, 3, 4, 5, 21, 35, 38, 39, 40} {
+	for _, n := range []int{0, 1, 4, 21, 45, 48, 49, 50} {
 		f := folder{path: filepath.Join(t.TempDir(), "keys")}
 		crashAt(&f, n)
-		if _, err := create(f); (n < 40) != errors.Is(err, errCrash) || n == 40 && err != nil {
+		if _, err := create(f, time.Now()); (n < 50) != errors.Is(err, errCrash) || n == 50 && err != nil {
 			t.Fatalf("step %d: %v", n, err)
 		}
 		_, openErr := Open(f.path)
-		_, createErr := Create(f.path)
+		_, createErr := Create(f.path, time.Now())
 		switch names, _ := (folder{path: f.path}).held(); {
 		case len(names) == 0:
 			t.Errorf("step %d: Create after a crash made nothing: %v", n, createErr)

@@ -16,10 +16,10 @@ import (
 // Create makes a ring in dir: the folder (mode 0700; one that is there loses
 // the rights of everyone), a sealing key, and a next and an active key for each
 // algorithm. It refuses a folder that holds anything but README.md, .gitignore,
-// .lock and lost+found. It takes about half a second.
-func Create(dir string) (*Ring, error) { return create(folder{path: dir}) }
+// .lock and lost+found. It takes from a quarter of a second to two seconds.
+func Create(dir string, now time.Time) (*Ring, error) { return create(folder{path: dir}, now) }
 
-func create(f folder) (*Ring, error) {
+func create(f folder, now time.Time) (*Ring, error) {
 	if err := makeDir(f.path); err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func create(f folder) (*Ring, error) {
 	if err := tighten(f.path); err != nil {
 		return nil, err
 	}
-	keys, err := firstKeys(stamped(time.Now()))
+	keys, err := firstKeys(algorithms(), stamped(now))
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,10 @@ func create(f folder) (*Ring, error) {
 		}
 		m.Keys = append(m.Keys, k.entry())
 	}
-	if err := m.write(f); err != nil {
+	if err := m.stage(f); err != nil {
+		return nil, err
+	}
+	if err := f.publish(manifestName); err != nil {
 		return nil, err
 	}
 	return Open(f.path)
@@ -111,21 +114,20 @@ func summary(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.ToValidUTF8(names[0], "?"), len(names)-1)
 }
 
-// firstKeys makes an active and a next key for each algorithm, side by side.
-func firstKeys(now time.Time) ([]*signingKey, error) {
-	states := []string{stateActive, stateNext}
-	keys := make([]*signingKey, len(algorithms())*len(states))
+// firstKeys makes an active and a next key for each of algs, side by side.
+func firstKeys(algs []string, now time.Time) ([]*signingKey, error) {
+	states := []string{Active, Next}
+	keys := make([]*signingKey, len(algs)*len(states))
 	errs := make([]error, len(keys))
 	var wg sync.WaitGroup
 	for i := range keys {
 		wg.Go(func() {
-			k, err := generate(algorithms()[i/len(states)])
+			k, err := generate(algs[i/len(states)])
 			if err != nil {
 				errs[i] = err
 				return
 			}
-			k.State, k.Created, k.Since = states[i%len(states)], now, now
-			keys[i] = k
+			keys[i] = k.as(states[i%len(states)], now)
 		})
 	}
 	wg.Wait()

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // damage is a way to spoil a folder, and what Open must say: the file, what is
@@ -56,6 +58,12 @@ func half(b []byte) []byte  { return b[:len(b)/2] }
 func empty(b []byte) []byte { return nil }
 func twice(b []byte) []byte { return append(b, b...) }
 
+// without takes the keys of alg out of a manifest.
+func without(alg string) func([]byte) []byte {
+	one := regexp.MustCompile(`(?s)\{[^{}]*"alg": "` + alg + `"[^{}]*\},?\s*`)
+	return func(b []byte) []byte { return one.ReplaceAll(b, nil) }
+}
+
 // lastKeyOut takes the last key out of a manifest.
 func lastKeyOut(b []byte) []byte {
 	s := string(b)
@@ -65,12 +73,17 @@ func lastKeyOut(b []byte) []byte {
 func manifestDamages() []damage {
 	const m = manifestName
 	return []damage{
-		{"no manifest", remove(m), []string{m + " is missing beside sealing.key and 6 more", "backup"}},
+		{"no manifest", remove(m), []string{m + " is missing beside sealing.key and 8 more", "backup"}},
 		{"half manifest", edit(m, half), []string{m + " is damaged", "unexpected EOF", "backup"}},
 		{"empty manifest", edit(m, empty), []string{m + " is damaged", "backup"}},
 		{"two manifests", edit(m, twice), []string{m + " is damaged (more"}},
 		{"unknown member", replace(m, `"version"`, `"flavour": 1, "version"`), []string{m + " is damaged", "flavour"}},
-		{"later version", replace(m, `"version": 1`, `"version": 2`), []string{m + " has version 2"}},
+		{"later version", replace(m, `"version": 2`, `"version": 3`), []string{m + " has version 3"}},
+		{"version before PS256", replace(m, `"version": 2`, `"version": 1`), []string{m + " is damaged", "PS256"}},
+		{"no PS256 keys", edit(m, without("PS256")), []string{m + " is damaged (it names 0 next keys for PS256"}},
+		{"older version without ES256", edit(m, func(b []byte) []byte {
+			return []byte(strings.Replace(string(without("PS256")(without("ES256")(b))), `"version": 2`, `"version": 1`, 1))
+		}), []string{m + " is damaged (it names 0 next keys for ES256"}},
 		{"unknown algorithm", replace(m, `"alg": "ES256"`, `"alg": "HS256"`), []string{m + " is damaged", "HS256"}},
 		{"unknown state", replace(m, `"state": "next"`, `"state": "soon"`), []string{m + " is damaged", "soon"}},
 		{"path for a kid", replace(m, `"kid": "`, `"kid": "../../`), []string{m + " is damaged (bad kid"}},
@@ -83,9 +96,9 @@ func manifestDamages() []damage {
 }
 
 func fileDamages(t *testing.T, r *Ring) []damage {
-	_, foreign := newRing(t)
+	_, foreign := newStranger(t)
 	rs, es := keyFile(t, r, "RS256", "active"), keyFile(t, r, "ES256", "active")
-	esNext, ed := keyFile(t, r, "ES256", "next"), keyFile(t, r, "EdDSA", "next")
+	esNext, ed, ps := keyFile(t, r, "ES256", "next"), keyFile(t, r, "EdDSA", "next"), keyFile(t, r, "PS256", "active")
 	const s = sealingName
 	return []damage{
 		{"no sealing key", remove(s), []string{s + " is missing", "backup"}},
@@ -101,6 +114,8 @@ func fileDamages(t *testing.T, r *Ring) []damage {
 		{"two keys in a file", edit(es, twice), []string{es + " is damaged"}},
 		{"swapped keys", swap(es, esNext), []string{es + " is another key", "backup"}},
 		{"swapped kinds", swap(es, rs), []string{rs + " is damaged (not a key for RS256)", "backup"}},
+		{"RSA keys swapped", swap(rs, ps), []string{rs + " is another key", "backup"}},
+		{"no PS256 key", remove(ps), []string{ps + " is missing", "backup"}},
 		{"readable key", chmod(es, 0o604), []string{es + " is open to everyone (mode 0604)", "chmod 600"}},
 		{"huge file", edit(es, func([]byte) []byte { return make([]byte, maxFile+1) }), []string{es + " is damaged (over 1 MiB)"}},
 		{"folder for a file", func(t testing.TB, dir string) {
@@ -132,7 +147,7 @@ func TestDamage(t *testing.T) {
 			before := listing(t, dir)
 			_, err = Open(dir)
 			refused(t, err, append(tt.want, dir))
-			if _, err := Create(dir); err == nil {
+			if _, err := Create(dir, time.Now()); err == nil {
 				t.Error("Create took the damaged folder")
 			}
 			if changed, _ := running.Reload(); changed {
@@ -213,7 +228,7 @@ func TestReloadAfterDamage(t *testing.T) {
 
 func TestReloadRefusesAnotherRing(t *testing.T) {
 	r, dir := newRing(t)
-	_, other := newRing(t)
+	_, other := newStranger(t)
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +248,7 @@ func TestDamageOfEveryByte(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k.State = stateActive
+		k.State = Active
 		der, err := x509.MarshalPKCS8PrivateKey(k.private)
 		if err != nil {
 			t.Fatal(err)

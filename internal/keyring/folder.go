@@ -121,8 +121,16 @@ func (f folder) held() ([]string, error) {
 }
 
 // write makes or replaces a file. It is there whole and lasting, or not at all;
-// what a crash leaves is <name>.tmp, which the next Rotate removes.
+// what a crash leaves is <name>.tmp, which the next change removes.
 func (f folder) write(name string, data []byte) error {
+	if err := f.stage(name, data); err != nil {
+		return err
+	}
+	return f.publish(name)
+}
+
+// stage is the first half of write, and all of it that needs room on the disk.
+func (f folder) stage(name string, data []byte) error {
 	temp := name + tempSuffix
 	if err := f.step("create " + temp); err != nil {
 		return err
@@ -135,6 +143,12 @@ func (f folder) write(name string, data []byte) error {
 	if err := errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("keyring: write %s: %w", f.file(temp), bare(err))
 	}
+	return nil
+}
+
+// publish is the second half: the staged file gets its name.
+func (f folder) publish(name string) error {
+	temp := name + tempSuffix
 	if err := f.step("rename " + temp); err != nil {
 		return err
 	}
@@ -165,7 +179,7 @@ func (f folder) fill(file *os.File, name string, data []byte) error {
 }
 
 // adopt gives a file that root has made to the owner of the folder, so that a
-// Rotate by root does not lock the service out of its own keys.
+// change by root does not lock the service out of its own keys.
 func (f folder) adopt(file *os.File) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -201,7 +215,7 @@ func syncDir(path string) error {
 }
 
 // lock waits until no other process, and no other call in this one, is inside
-// Create or Rotate. The kernel lets go of the lock when its holder dies.
+// a change of the folder. The kernel lets go of the lock when its holder dies.
 func (f folder) lock() (func(), error) {
 	file, err := os.OpenFile(f.file(lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -223,9 +237,9 @@ func (f folder) lock() (func(), error) {
 }
 
 // sweep removes what no manifest needs: unfinished files, and key files that
-// the manifest does not name and nobody has touched for 30 days (keys that were
-// dropped, and those of a Rotate that crashed). A file that cannot be removed
-// harms nothing and is tried again by the next Rotate.
+// the manifest does not name and nobody has touched for 30 days (keys of a
+// Rotate that failed). A file that cannot be removed harms nothing and is tried
+// again by the next change.
 func (f folder) sweep(m manifest, now time.Time) {
 	names, err := f.held()
 	if err != nil {

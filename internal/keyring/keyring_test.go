@@ -6,14 +6,60 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
-// newRing makes a ring in a folder of its own.
+// made is one ring for all tests of a process: making its RSA keys takes longer than most of them.
+var made = sync.OnceValues(func() (map[string][]byte, error) {
+	dir, err := os.MkdirTemp("", "portvakt-keyring-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if _, err := Create(dir, time.Now()); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	files := make(map[string][]byte)
+	for _, e := range entries {
+		if files[e.Name()], err = os.ReadFile(filepath.Join(dir, e.Name())); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+})
+
+// newRing gives a ring in a folder of its own, with the same keys each time.
 func newRing(t testing.TB) (*Ring, string) {
 	t.Helper()
+	files, err := made()
+	if err != nil {
+		t.Fatal(err)
+	}
 	dir := filepath.Join(t.TempDir(), "keys")
-	r, err := Create(dir)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range files {
+		put(t, dir, name, data)
+	}
+	r, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, dir
+}
+
+// newStranger makes a ring with other keys.
+func newStranger(t testing.TB) (*Ring, string) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "keys")
+	r, err := Create(dir, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +117,7 @@ func keyFile(t testing.TB, r *Ring, alg, state string) string {
 
 func TestCreateThenOpen(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "keys")
-	made, err := Create(dir)
+	made, err := Create(dir, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +138,7 @@ func TestCreateThenOpen(t *testing.T) {
 			t.Errorf("key %+v", k)
 		}
 	}
-	want := []string{"RS256 active", "RS256 next", "ES256 active", "ES256 next", "EdDSA active", "EdDSA next"}
+	want := []string{"RS256 active", "RS256 next", "PS256 active", "PS256 next", "ES256 active", "ES256 next", "EdDSA active", "EdDSA next"}
 	if !slices.Equal(got, want) {
 		t.Errorf("keys %q, want %q", got, want)
 	}
@@ -102,7 +148,7 @@ func TestCreateThenOpen(t *testing.T) {
 	}
 }
 
-// modes checks that the folder is 0700 and holds nine files of 0600.
+// modes checks that the folder is 0700 and holds eleven files of 0600.
 func modes(t *testing.T, dir string) {
 	t.Helper()
 	info, err := os.Stat(dir)
@@ -116,8 +162,8 @@ func modes(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) != 9 {
-		t.Errorf("%d files, want sealing.key, manifest.json, .lock and 6 keys", len(entries))
+	if len(entries) != 11 {
+		t.Errorf("%d files, want sealing.key, manifest.json, .lock and 8 keys", len(entries))
 	}
 	for _, e := range entries {
 		info, err := e.Info()
@@ -143,13 +189,13 @@ func TestMissing(t *testing.T) {
 	if _, err := Open(dir); !errors.Is(err, ErrMissing) {
 		t.Errorf("README.md alone: %v", err)
 	}
-	if _, err := Create(dir); err != nil {
+	if _, err := Create(dir, time.Now()); err != nil {
 		t.Errorf("create beside README.md: %v", err)
 	}
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o750 {
 		t.Errorf("the folder was 0755 and is %v, %v", info.Mode(), err)
 	}
-	if _, err := Create(dir); err == nil || !strings.Contains(err.Error(), "there already") {
+	if _, err := Create(dir, time.Now()); err == nil || !strings.Contains(err.Error(), "there already") {
 		t.Errorf("create over a ring: %v", err)
 	}
 	file := filepath.Join(dir, "README.md")

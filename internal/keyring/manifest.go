@@ -10,7 +10,12 @@ import (
 	"time"
 )
 
-const manifestVersion = 1
+// A manifest of version 2 has keys for every algorithm. Version 1 is from before PS256: it lacks that one and no other,
+// so that a manifest from which keys were cut out is never taken for an old one.
+const (
+	manifestVersion = 2
+	beforePS256     = 1
+)
 
 // manifest says which keys are in use. It is replaced whole, and last.
 type manifest struct {
@@ -47,16 +52,16 @@ func parseManifest(data []byte) (manifest, error) {
 // check holds the rules of a manifest: known words, safe kids, no kid twice,
 // and one next and one active key for each algorithm.
 func (m manifest) check() error {
-	if m.Version != manifestVersion {
+	if m.Version != manifestVersion && m.Version != beforePS256 {
 		return fmt.Errorf("has version %d and this program knows version %d", m.Version, manifestVersion)
 	}
 	seen := make(map[string]bool)
 	count := make(map[string]int)
 	for _, e := range m.Keys {
 		switch {
-		case !slices.Contains(algorithms(), e.Alg):
+		case !slices.Contains(m.algorithms(), e.Alg):
 			return fmt.Errorf("is damaged (unknown algorithm %.20q)", e.Alg)
-		case e.State != stateNext && e.State != stateActive && e.State != stateRetired:
+		case e.State != Next && e.State != Active && e.State != Retired:
 			return fmt.Errorf("is damaged (unknown state %.20q)", e.State)
 		case !isThumbprint(e.ID): // it becomes part of a file name
 			return fmt.Errorf("is damaged (bad kid %.50q)", e.ID)
@@ -66,8 +71,8 @@ func (m manifest) check() error {
 		seen[e.ID] = true
 		count[e.Alg+e.State]++
 	}
-	for _, alg := range algorithms() {
-		for _, state := range []string{stateNext, stateActive} {
+	for _, alg := range m.algorithms() {
+		for _, state := range []string{Next, Active} {
 			if n := count[alg+state]; n != 1 {
 				return fmt.Errorf("is damaged (it names %d %s keys for %s instead of 1)", n, state, alg)
 			}
@@ -76,21 +81,25 @@ func (m manifest) check() error {
 	return nil
 }
 
+// algorithms lists those that the manifest has keys for.
+func (m manifest) algorithms() []string {
+	if m.Version == beforePS256 {
+		return slices.DeleteFunc(algorithms(), func(alg string) bool { return alg == algPS256 })
+	}
+	return algorithms()
+}
+
 // rotated is the manifest after fresh, the new next key of its algorithm, has
-// come: next is active, active is retired, and keys of any algorithm that were
-// retired for more than 30 days are gone.
+// come: next is active, and active is retired.
 func (m manifest) rotated(fresh entry, now time.Time) manifest {
 	after := manifest{Version: m.Version, SealingKey: m.SealingKey}
 	for _, e := range m.Keys {
-		if e.State == stateRetired && now.Sub(e.Since) > keepRetired {
-			continue
-		}
 		switch {
 		case e.Alg != fresh.Alg:
-		case e.State == stateNext:
-			e.State, e.Since = stateActive, now
-		case e.State == stateActive:
-			e.State, e.Since = stateRetired, now
+		case e.State == Next:
+			e.State, e.Since = Active, now
+		case e.State == Active:
+			e.State, e.Since = Retired, now
 		}
 		after.Keys = append(after.Keys, e)
 	}
@@ -98,14 +107,17 @@ func (m manifest) rotated(fresh entry, now time.Time) manifest {
 	return after
 }
 
-// write replaces the manifest in the folder. The rename in it is the moment
-// at which Create or Rotate has happened.
-func (m manifest) write(f folder) error {
+// stage writes the manifest beside the one in use. The rename that follows is
+// the moment at which a change of the ring has happened.
+func (m manifest) stage(f folder) error {
+	if err := m.check(); err != nil {
+		return fmt.Errorf("keyring: the new %s %w", manifestName, err) // a fault of ours
+	}
 	data, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return fmt.Errorf("keyring: encode %s: %w", manifestName, err)
 	}
-	return f.write(manifestName, append(data, '\n'))
+	return f.stage(manifestName, append(data, '\n'))
 }
 
 // stamped is now as a manifest keeps it: UTC, in whole seconds.

@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,6 +22,16 @@ func states(r *Ring, alg string) map[string][]string {
 		}
 	}
 	return m
+}
+
+// rotate rotates an algorithm and records it nowhere.
+func rotate(r *Ring, alg string, now time.Time) error {
+	for _, k := range r.Keys() {
+		if k.Alg == alg && k.State == Next {
+			return r.Rotate(k.ID, now, func(Rotation) error { return nil })
+		}
+	}
+	return errors.New("no next key")
 }
 
 func mustSign(t testing.TB, r *Ring, alg string) string {
@@ -49,7 +60,7 @@ func TestRotate(t *testing.T) {
 			}
 			before, token := states(r, alg), mustSign(t, r, alg)
 			now := time.Now().Add(time.Hour)
-			if err := r.Rotate(alg, now); err != nil {
+			if err := rotate(r, alg, now); err != nil {
 				t.Fatal(err)
 			}
 			after := states(r, alg)
@@ -91,8 +102,8 @@ func inJWKS(t *testing.T, r *Ring, want map[string][]string) {
 	if err := json.Unmarshal(r.JWKS(), &doc); err != nil {
 		t.Fatal(err)
 	}
-	if len(doc.Keys) != 7 {
-		t.Errorf("%d keys in the JWKS instead of 7", len(doc.Keys))
+	if len(doc.Keys) != 9 {
+		t.Errorf("%d keys in the JWKS instead of 9", len(doc.Keys))
 	}
 	for state, ids := range want {
 		for _, id := range ids {
@@ -106,43 +117,14 @@ func inJWKS(t *testing.T, r *Ring, want map[string][]string) {
 func TestRotateUnknown(t *testing.T) {
 	r, dir := newRing(t)
 	before := slurp(t, dir, manifestName)
-	for _, alg := range []string{"", "HS256", "none", "es256"} {
-		if err := r.Rotate(alg, time.Now()); err == nil {
-			t.Errorf("rotated %q", alg)
+	for _, kid := range []string{"", "../../manifest", states(r, "ES256")["active"][0], b64(make([]byte, 32))} {
+		err := r.Rotate(kid, time.Now(), func(Rotation) error { t.Errorf("%q: recorded", kid); return nil })
+		if err != ErrChanged {
+			t.Errorf("rotated %q: %v", kid, err)
 		}
 	}
 	if string(before) != string(slurp(t, dir, manifestName)) {
 		t.Error("the manifest changed")
-	}
-}
-
-// A key goes with the first rotation more than 30 days after it retired, by
-// whichever algorithm, and its file with it.
-func TestRotateDrops(t *testing.T) {
-	r, dir := newRing(t)
-	token := mustSign(t, r, "ES256")
-	file := keyFile(t, r, "ES256", "active")
-	start := time.Now().Truncate(time.Second)
-	for _, step := range []struct {
-		alg   string
-		after time.Duration
-		kept  bool
-	}{{"ES256", 0, true}, {"EdDSA", 30 * 24 * time.Hour, true}, {"EdDSA", 30*24*time.Hour + time.Second, false}} {
-		// The file must look as old as the test pretends.
-		if err := os.Chtimes(filepath.Join(dir, file), start, start); step.kept && err != nil {
-			t.Fatal(err)
-		}
-		if err := r.Rotate(step.alg, start.Add(step.after)); err != nil {
-			t.Fatal(err)
-		}
-		_, err := r.Verify(token)
-		_, statErr := os.Stat(filepath.Join(dir, file))
-		if (err == nil) != step.kept || (statErr == nil) != step.kept {
-			t.Errorf("after %v: verify %v, file %v", step.after, err, statErr)
-		}
-	}
-	if _, err := Open(dir); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -165,7 +147,7 @@ func TestRotateKeepsOwner(t *testing.T) {
 		st := info.Sys().(*syscall.Stat_t)
 		return [2]uint32{st.Uid, st.Gid}
 	}
-	if err := r.Rotate("EdDSA", time.Now()); err != nil {
+	if err := rotate(r, "EdDSA", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{manifestName, lockName, keyFile(t, r, "EdDSA", "next")} {
@@ -175,17 +157,19 @@ func TestRotateKeepsOwner(t *testing.T) {
 	}
 }
 
-// Two processes that rotate at the same moment come one after the other.
+// Of many that have seen the same keys one rotates, in one process or in two; the others are told so and see the new keys.
 func TestRotateTogether(t *testing.T) {
 	r, dir := newRing(t)
 	second, err := Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
+	next, recorded := states(r, "EdDSA")["next"][0], make(chan Rotation, 8)
 	var wg sync.WaitGroup
-	for _, ring := range []*Ring{r, second, r, second} {
+	for i := range cap(recorded) {
 		wg.Go(func() {
-			if err := ring.Rotate("EdDSA", time.Now()); err != nil {
+			err := []*Ring{r, second}[i%2].Rotate(next, time.Now(), func(what Rotation) error { recorded <- what; return nil })
+			if err != nil && err != ErrChanged {
 				t.Error(err)
 			}
 		})
@@ -195,8 +179,12 @@ func TestRotateTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := states(last, "EdDSA"); len(got["retired"]) != 4 {
-		t.Errorf("4 rotations left %v", got)
+	got, what := states(last, "EdDSA"), <-recorded
+	if len(got["retired"]) != 1 || got["active"][0] != next || len(recorded) != 0 {
+		t.Errorf("8 rivals left %v and %d more records", got, len(recorded))
+	}
+	if want := (Rotation{"EdDSA", next, got["retired"][0], got["next"][0]}); what != want {
+		t.Errorf("recorded %v, want %v", what, want)
 	}
 }
 
@@ -205,7 +193,7 @@ func TestCreateTogether(t *testing.T) {
 	results := make([]error, 3)
 	var wg sync.WaitGroup
 	for i := range results {
-		wg.Go(func() { _, results[i] = Create(dir) })
+		wg.Go(func() { _, results[i] = Create(dir, time.Now()) })
 	}
 	wg.Wait()
 	made := 0
@@ -252,7 +240,11 @@ func TestConcurrent(t *testing.T) {
 	}
 	for i := range 10 {
 		writers.Go(func() {
-			if err := []*Ring{r, second}[i%2].Rotate([]string{"ES256", "EdDSA"}[i%2], time.Now()); err != nil {
+			err := ErrChanged
+			for err == ErrChanged { // another writer was first; it left the ring with the new keys
+				err = rotate([]*Ring{r, second}[i%2], []string{"ES256", "EdDSA"}[i%2], time.Now())
+			}
+			if err != nil {
 				t.Error(err)
 			}
 			if _, err := r.Reload(); err != nil {
@@ -266,7 +258,7 @@ func TestConcurrent(t *testing.T) {
 	if _, err := r.Reload(); err != nil {
 		t.Error(err)
 	}
-	if n := len(r.Keys()); n != 16 {
-		t.Errorf("%d keys after 10 rotations, want 16", n)
+	if n := len(r.Keys()); n != 18 {
+		t.Errorf("%d keys after 10 rotations, want 18", n)
 	}
 }

@@ -41,7 +41,7 @@ func TestSeal(t *testing.T) {
 
 func TestSealedRefusals(t *testing.T) {
 	r, _ := newRing(t)
-	stranger, _ := newRing(t)
+	stranger, _ := newStranger(t)
 	key, _ := r.NewKey()
 	other, _ := r.NewKey()
 	foreign, _ := stranger.NewKey()

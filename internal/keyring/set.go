@@ -19,7 +19,7 @@ type keySet struct {
 	jwks     []byte
 }
 
-// load reads a whole folder. A Rotate of another process may drop a file that
+// load reads a whole folder. Another process may drop a key whose file
 // the manifest just read still names; then the manifest has changed, and load
 // reads again, three times at most.
 func load(f folder) (sealer, *keySet, error) {
@@ -59,7 +59,7 @@ func loadOnce(f folder) (sealer, *keySet, fs.FileInfo, error) {
 		byID: make(map[string]*signingKey, len(keys)), active: make(map[string]*signingKey)}
 	for _, k := range keys {
 		set.byID[k.ID] = k
-		if k.State == stateActive {
+		if k.State == Active {
 			set.active[k.Alg] = k
 		}
 	}
@@ -130,7 +130,7 @@ func readKeys(f folder, entries []entry) ([]*signingKey, error) {
 			return nil, err // one line: the first
 		}
 	}
-	states := []string{stateActive, stateNext, stateRetired}
+	states := []string{Active, Next, Retired}
 	slices.SortFunc(keys, func(a, b *signingKey) int {
 		return cmp.Or(
 			cmp.Compare(slices.Index(algorithms(), a.Alg), slices.Index(algorithms(), b.Alg)),

@@ -16,10 +16,12 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"time"
 )
 
 const (
 	algRS256 = "RS256"
+	algPS256 = "PS256"
 	algES256 = "ES256"
 	algEdDSA = "EdDSA"
 
@@ -50,19 +52,19 @@ type jwk struct {
 	E   string `json:"e,omitempty"`
 }
 
-// generate makes a key. RS256 takes from 50 ms to a second, the others nothing.
+// generate makes a key. One of RSA takes from 50 ms to a second, the others nothing.
 func generate(alg string) (*signingKey, error) {
 	var private crypto.Signer
 	var err error
 	switch alg {
-	case algRS256:
+	case algRS256, algPS256:
 		private, err = rsa.GenerateKey(rand.Reader, rsaBits)
 	case algES256:
 		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	case algEdDSA:
 		_, private, err = ed25519.GenerateKey(rand.Reader)
 	default:
-		return nil, fmt.Errorf("keyring: unknown algorithm %.20q: choose RS256, ES256 or EdDSA", alg)
+		return nil, fmt.Errorf("keyring: unknown algorithm %.20q: choose RS256, PS256, ES256 or EdDSA", alg)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("keyring: make a key for %s: %w", alg, err)
@@ -78,7 +80,7 @@ func newSigningKey(private crypto.Signer, alg string) (*signingKey, error) {
 	j := &k.public
 	switch p := private.(type) {
 	case *rsa.PrivateKey:
-		if alg != algRS256 || p.N.BitLen() < rsaBits {
+		if alg != algRS256 && alg != algPS256 || p.N.BitLen() < rsaBits {
 			return nil, errors.New("not a key for " + alg)
 		}
 		j.Kty, j.N, j.E = "RSA", b64(p.N.Bytes()), b64(big.NewInt(int64(p.E)).Bytes())
@@ -117,6 +119,19 @@ func newSigningKey(private crypto.Signer, alg string) (*signingKey, error) {
 // The libraries derive the public half from the private one (elliptic curves)
 // or check the two against each other (RSA), so damage in either is seen.
 func parseKey(e entry, data []byte) (*signingKey, error) {
+	k, err := decodeKey(e.Alg, data)
+	if err != nil {
+		return nil, err
+	}
+	if k.ID != e.ID || k.sha256 != e.SHA256 {
+		return nil, errors.New("is another key than " + manifestName + " says")
+	}
+	k.State, k.Created, k.Since = e.State, e.Created, e.Since
+	return k, nil
+}
+
+// decodeKey reads a file as a key for alg.
+func decodeKey(alg string, data []byte) (*signingKey, error) {
 	block, rest := pem.Decode(data)
 	if block == nil || block.Type != pemType || len(rest) != 0 {
 		return nil, errors.New("is damaged (not one PEM block of a private key)")
@@ -129,15 +144,17 @@ func parseKey(e entry, data []byte) (*signingKey, error) {
 	if !ok {
 		return nil, errors.New("is damaged (not a signing key)")
 	}
-	k, err := newSigningKey(private, e.Alg)
+	k, err := newSigningKey(private, alg)
 	if err != nil {
 		return nil, fmt.Errorf("is damaged (%w)", err)
 	}
-	if k.ID != e.ID || k.sha256 != e.SHA256 {
-		return nil, errors.New("is another key than " + manifestName + " says")
-	}
-	k.State, k.Created, k.Since = e.State, e.Created, e.Since
 	return k, nil
+}
+
+// as is a new key in its first state.
+func (k *signingKey) as(state string, now time.Time) *signingKey {
+	k.State, k.Created, k.Since = state, now, now
+	return k
 }
 
 func (k *signingKey) encode() ([]byte, error) {

@@ -148,6 +148,9 @@ func (k *signingKey) sign(input []byte) ([]byte, error) {
 	digest := sha256.Sum256(input)
 	switch p := k.private.(type) {
 	case *rsa.PrivateKey:
+		if k.Alg == algPS256 {
+			return rsa.SignPSS(rand.Reader, p, crypto.SHA256, digest[:], pss())
+		}
 		return rsa.SignPKCS1v15(nil, p, crypto.SHA256, digest[:])
 	case *ecdsa.PrivateKey:
 		der, err := ecdsa.SignASN1(rand.Reader, p, digest[:])
@@ -166,6 +169,9 @@ func (k *signingKey) verifies(input string, sig []byte) bool {
 	digest := sha256.Sum256([]byte(input))
 	switch p := k.private.(type) {
 	case *rsa.PrivateKey:
+		if k.Alg == algPS256 {
+			return rsa.VerifyPSS(&p.PublicKey, crypto.SHA256, digest[:], sig, pss()) == nil
+		}
 		return rsa.VerifyPKCS1v15(&p.PublicKey, crypto.SHA256, digest[:], sig) == nil
 	case *ecdsa.PrivateKey:
 		if len(sig) != es256Len {
@@ -176,6 +182,10 @@ func (k *signingKey) verifies(input string, sig []byte) bool {
 	}
 	return false
 }
+
+// pss is RSASSA-PSS as PS256 has it: SHA-256 throughout, and a salt as long as
+// the hash, no other (RFC 7518 §3.5).
+func pss() *rsa.PSSOptions { return &rsa.PSSOptions{SaltLength: sha256.Size, Hash: crypto.SHA256} }
 
 // fixedWidth turns the ASN.1 form of an ECDSA signature into r and s of 32
 // bytes each, zeros in front (RFC 7518 §3.4).

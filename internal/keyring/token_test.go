@@ -97,7 +97,7 @@ func TestES256FixedWidth(t *testing.T) {
 
 func TestSignRefusals(t *testing.T) {
 	r, _ := newRing(t)
-	for _, alg := range []string{"", "none", "HS256", "es256", "PS256"} {
+	for _, alg := range []string{"", "none", "HS256", "es256", "PS384"} {
 		if token, err := r.Sign(alg, "JWT", []byte("{}")); err == nil {
 			t.Errorf("%q signed %s", alg, token)
 		}
@@ -113,14 +113,15 @@ func TestSignRefusals(t *testing.T) {
 type forger struct {
 	*testing.T
 	ring          *Ring
-	es, rs        *signingKey
+	es, rs, ps    *signingKey
 	header        string // JSON of a good ES256 token
 	good, h, p, s string // the token and its parts
 }
 
 func newForger(t *testing.T) forger {
 	r, _ := newRing(t)
-	f := forger{T: t, ring: r, es: r.set.Load().active["ES256"], rs: r.set.Load().active["RS256"], good: mustSign(t, r, "ES256")}
+	active := r.set.Load().active
+	f := forger{T: t, ring: r, es: active["ES256"], rs: active["RS256"], ps: active["PS256"], good: mustSign(t, r, "ES256")}
 	parts := strings.Split(f.good, ".")
 	f.h, f.p, f.s = parts[0], parts[1], parts[2]
 	f.header = `{"alg":"ES256","kid":"` + f.es.ID + `","typ":"JWT"}`
@@ -178,7 +179,10 @@ func TestVerifyRefusesHeaders(t *testing.T) {
 		"alg None, signed":          f.with("ES256", "None"),
 		"HS256 with the public key": f.hs256(),
 		"alg of another key":        f.with("ES256", "RS256"),
-		"PS256":                     f.sign("RS256", `{"alg":"PS256","kid":"`+f.rs.ID+`","typ":"JWT"}`, f.p),
+		"RS256 for PS256":           f.sign("RS256", `{"alg":"PS256","kid":"`+f.ps.ID+`","typ":"JWT"}`, f.p),
+		"PS256 for RS256":           f.sign("PS256", `{"alg":"RS256","kid":"`+f.rs.ID+`","typ":"JWT"}`, f.p),
+		"RS256 by a key for PS256":  f.sign("PS256", `{"alg":"RS256","kid":"`+f.ps.ID+`","typ":"JWT"}`, f.p),
+		"PS256 by a key for RS256":  f.sign("RS256", `{"alg":"PS256","kid":"`+f.rs.ID+`","typ":"JWT"}`, f.p),
 		"kid of another key":        f.with(f.es.ID, f.rs.ID),
 		"unknown kid":               f.with(f.es.ID, b64(make([]byte, 32))),
 		"no kid":                    f.with(`"kid":"`+f.es.ID+`",`, ""),
@@ -200,7 +204,7 @@ func TestVerifyRefusesHeaders(t *testing.T) {
 
 func TestVerifyRefusesForms(t *testing.T) {
 	f := newForger(t)
-	stranger, _ := newRing(t)
+	stranger, _ := newStranger(t)
 	foreign := mustSign(t, stranger, "ES256")
 	long, err := f.ring.Sign("EdDSA", "JWT", make([]byte, maxToken))
 	if err != nil {
@@ -252,7 +256,7 @@ func TestVerifyNextKey(t *testing.T) {
 	}
 	set := *ahead.set.Load()
 	for _, k := range set.keys {
-		if k.State == stateNext {
+		if k.State == Next {
 			set.active[k.Alg] = k
 		}
 	}

@@ -41,7 +41,8 @@ type document struct {
 	head map[string][]string
 }
 
-// maxAge is how long a client may keep the keys: a key is published at least that long before its first use.
+// maxAge is how long a client may keep the keys: a key is published for longer than that before its first use
+// (rotation.Published).
 const maxAge = "public, max-age=600"
 
 func newDocument(body []byte) *document {
@@ -84,7 +85,7 @@ func (p *Provider) JWKS(w http.ResponseWriter, r *http.Request) {
 func (p *Provider) metadata() []byte {
 	at := func(path string) string { return p.issuer + path }
 	methods := []string{client.AuthBasic, client.AuthPost, client.AuthPrivateKey}
-	signing := []string{"RS256", "ES256", "EdDSA"}
+	signing := p.ring.Algorithms()
 	return ready(map[string]any{
 		"issuer":                                                   p.issuer,
 		"authorization_endpoint":                                   at(PathAuthorize),

@@ -2,8 +2,10 @@ package oidc_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,7 +70,7 @@ func signedIn(t testing.TB, s *servertest.Site) *servertest.Browser {
 func TestStockClient(t *testing.T) {
 	onEngines(t, func(t *testing.T, s *servertest.Site) {
 		b := s.Browser(t)
-		for i, c := range []struct{ id, alg string }{{"conf", "ES256"}, {"rsa", "RS256"}, {"ed", "EdDSA"}, {"other", "ES256"}, {"pub", "RS256"}} {
+		for i, c := range []struct{ id, alg string }{{"conf", "ES256"}, {"rsa", "RS256"}, {"ed", "EdDSA"}, {"pss", "PS256"}, {"other", "ES256"}, {"pub", "RS256"}} {
 			p, conf := stockClient(t, s, c.id, "profile", "offline_access")
 			verifier := oauth2.GenerateVerifier()
 			page := b.Get(conf.AuthCodeURL("state-1", stock.Nonce("nonce-1"), oauth2.S256ChallengeOption(verifier)))
@@ -84,7 +86,7 @@ func TestStockClient(t *testing.T) {
 				t.Fatalf("%s: %v", c.id, err)
 			}
 			checkToken(t, p, conf, token, c.alg, "nonce-1")
-			if i < 4 {
+			if c.id != "pub" {
 				refreshed, err := conf.TokenSource(context.Background(), &oauth2.Token{RefreshToken: token.RefreshToken}).Token()
 				if err != nil {
 					t.Fatalf("%s: refresh: %v", c.id, err)
@@ -98,10 +100,38 @@ func TestStockClient(t *testing.T) {
 		if n := len(s.Events(t, audit.LoginSucceeded)); n != 1 {
 			t.Errorf("%d sign-ins on record, want 1", n)
 		}
-		if n := len(s.Events(t, audit.CodeIssued, audit.TokenIssued, audit.TokenRefreshed)); n != 14 {
-			t.Errorf("%d token events on record, want 14", n)
+		if n := len(s.Events(t, audit.CodeIssued, audit.TokenIssued, audit.TokenRefreshed)); n != 17 {
+			t.Errorf("%d token events on record, want 17", n)
 		}
 	})
+}
+
+// TestPublishedAlgorithms: discovery names what the key set has, each with its keys, and nothing else.
+func TestPublishedAlgorithms(t *testing.T) {
+	s := servertest.New(t, storetest.Engines()[0].New(t), servertest.Options{})
+	b := s.Browser(t)
+	var said struct {
+		Algs []string `json:"id_token_signing_alg_values_supported"`
+	}
+	if err := json.Unmarshal([]byte(b.Get("/.well-known/openid-configuration").Body), &said); err != nil {
+		t.Fatal(err)
+	}
+	var set struct{ Keys []struct{ Alg string } }
+	if err := json.Unmarshal([]byte(b.Get("/jwks").Body), &set); err != nil {
+		t.Fatal(err)
+	}
+	keys := map[string]int{}
+	for _, k := range set.Keys {
+		keys[k.Alg]++
+	}
+	if want := []string{"RS256", "PS256", "ES256", "EdDSA"}; !slices.Equal(said.Algs, want) || len(keys) != len(want) {
+		t.Errorf("discovery names %v, the key set has %v", said.Algs, keys)
+	}
+	for _, alg := range said.Algs {
+		if keys[alg] < 2 {
+			t.Errorf("the key set has %d keys for %s, want an active and a next one", keys[alg], alg)
+		}
+	}
 }
 
 func checkToken(t *testing.T, p *stock.Provider, conf *oauth2.Config, token *oauth2.Token, alg, nonce string) {

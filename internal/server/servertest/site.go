@@ -89,7 +89,7 @@ clients:
     scope: openid profile offline_access
 `
 	for _, c := range []string{"conf, id_token_signed_response_alg: ES256", "rsa, id_token_signed_response_alg: RS256",
-		"ed, id_token_signed_response_alg: EdDSA", "other, id_token_signed_response_alg: ES256, token_endpoint_auth_method: client_secret_post",
+		"ed, id_token_signed_response_alg: EdDSA", "pss, id_token_signed_response_alg: PS256", "other, id_token_signed_response_alg: ES256, token_endpoint_auth_method: client_secret_post",
 		"lax, require_pkce: false", "admins-only, allowed_groups: [admins]"} {
 		users += "  - {client_id: " + c + ", client_secret: " + Secret + ", redirect_uris: [" + Redirect + `], post_logout_redirect_uris: ["https://app.example/bye"],
      grant_types: [authorization_code, refresh_token, client_credentials], scope: openid profile email phone groups offline_access api}

@@ -21,7 +21,7 @@ var ring = sync.OnceValues(func() (*keyring.Ring, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	return keyring.Create(dir)
+	return keyring.Create(dir, time.Now())
 })
 
 // Ring gives the one keyring of a test process.
