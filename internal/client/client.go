@@ -79,6 +79,7 @@ type Client struct {
 
 	AccessTokenFormat string `json:"access_token_format,omitempty" yaml:"access_token_format,omitempty"`           // FormatOpaque, or FormatJWT
 	DPoPBound         bool   `json:"dpop_bound_access_tokens,omitempty" yaml:"dpop_bound_access_tokens,omitempty"` // RFC 9449 §5.2
+	RefreshRotation   *bool  `json:"refresh_token_rotation,omitempty" yaml:"refresh_token_rotation,omitempty"`     // nil: true
 	RefreshGrace      int    `json:"refresh_grace,omitempty" yaml:"refresh_grace,omitempty"`                       // seconds in which a used refresh token gets its successor once more; 0 to 60
 	ExchangeFrom      []ID   `json:"token_exchange_from,omitempty" yaml:"token_exchange_from,omitempty"`           // applications whose access tokens it may exchange for its own (RFC 8693)
 	ResourceServer    bool   `json:"resource_server,omitempty" yaml:"resource_server,omitempty"`                   // it may ask about tokens of others; where it names resources, only about those for them
@@ -137,6 +138,10 @@ func (c *Client) HasSecret() bool { return c.AuthMethod == AuthBasic || c.AuthMe
 // PKCE reports whether an authorization request must carry a code challenge. It is true unless a confidential client
 // says require_pkce: false (RFC 9700 §2.1.1).
 func (c *Client) PKCE() bool { return c.Public() || c.RequirePKCE == nil || *c.RequirePKCE }
+
+// Rotates reports whether each use of a refresh token gives the next one. It is true unless a confidential client says
+// refresh_token_rotation: false (RFC 9700 §2.2.2, FAPI 2.0 Security Profile §5.3.2.1).
+func (c *Client) Rotates() bool { return c.Public() || c.RefreshRotation == nil || *c.RefreshRotation }
 
 // Scopes returns the scope tokens in the order in which they are registered.
 func (c *Client) Scopes() []string { return strings.Fields(c.Scope) }

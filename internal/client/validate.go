@@ -171,10 +171,13 @@ func (c *Client) checkTokens(f *faults) {
 		f.add("access_token_format", c.AccessTokenFormat, "is not known; use opaque or at+jwt")
 	}
 	if c.RefreshGrace < 0 || c.RefreshGrace > 60 {
-		f.add("refresh_grace", strconv.Itoa(c.RefreshGrace), "is not 0 to 60 seconds")
+		f.add("refresh_grace", strconv.Itoa(c.RefreshGrace), "is not 0 to 60 seconds; give fewer, or remove it")
+	}
+	if c.RefreshRotation != nil && !*c.RefreshRotation && (c.Public() || c.RefreshGrace != 0) {
+		f.add("refresh_token_rotation", "false", "is refused for a client without a secret or key, and leaves refresh_grace nothing to do; remove one")
 	}
 	if c.ResourceServer && c.Public() {
-		f.add("resource_server", "true", "needs a client that can prove who it is")
+		f.add("resource_server", "true", "needs a client that can prove who it is; use client_secret_basic or private_key_jwt, or remove it")
 	}
 	switch c.MinimumACR {
 	case "", "urn:portvakt:acr:1fa", "urn:portvakt:acr:2fa", "phr":

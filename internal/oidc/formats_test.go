@@ -182,6 +182,34 @@ func TestRefreshGrace(t *testing.T) {
 	})
 }
 
+// TestRefreshWithoutRotation: a confidential client whose refresh tokens do not rotate uses one as long as it lives, each use making that longer.
+func TestRefreshWithoutRotation(t *testing.T) {
+	t.Parallel()
+	refusalsOnEngines(t, func(t *testing.T, s *refusals) {
+		s.apply(t, "client_id: still, "+withKey+"refresh_token_rotation: false, "+registered)
+		tokens := s.tokens(t, "still")
+		for range 4 {
+			s.clock.Add(10 * 24 * time.Hour)
+			again := words(t, s.post(t, "/token", "still", refreshForm(tokens["refresh_token"])))
+			if again["refresh_token"] != tokens["refresh_token"] || again["access_token"] == tokens["access_token"] {
+				t.Fatalf("a refresh gave %v", again)
+			}
+		}
+		refused(t, "RT-03: by another client", s.post(t, "/token", "conf", refreshForm(tokens["refresh_token"])), "invalid_grant")
+		refused(t, "RT-03: after that", s.post(t, "/token", "still", refreshForm(tokens["refresh_token"])), "invalid_grant")
+		idle := s.tokensOf(t, "still")
+		s.clock.Add(14*24*time.Hour + time.Second)
+		refused(t, "after 14 days without a use", s.post(t, "/token", "still", refreshForm(idle)), "invalid_grant")
+	})
+}
+
+// tokensOf signs alice in anew and gives a refresh token.
+func (s *refusals) tokensOf(t testing.TB, id string) string {
+	t.Helper()
+	s.alice = signedIn(t, s.Site)
+	return s.tokens(t, id)["refresh_token"]
+}
+
 // TestExchange: a service gets a token of its own for the person whose token it was handed, and with it no more than it had (RFC 8693).
 func TestExchange(t *testing.T) {
 	t.Parallel()

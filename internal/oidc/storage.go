@@ -88,7 +88,7 @@ func (storage) GetRefreshTokenSession(ctx context.Context, token string, _ fosit
 	}
 	r := u.requester()
 	switch gen := int64(u.token.more); {
-	case gen == u.grant.Gen-1 && u.graced():
+	case gen == u.grant.Gen-1 && u.graced(), gen == u.grant.Gen && u.client != nil && u.client.ID == u.grant.Client && !u.client.Rotates():
 		u.repeat = true
 	case gen < u.grant.Gen:
 		u.reuse, u.reason = true, audit.Replayed

@@ -141,7 +141,7 @@ func (u *unit) commit(ctx context.Context) error {
 			t.RedeemCode(u.grant.ID, u.gen, expires)
 		case u.repeat:
 			event.Kind, event.Detail["repeated"] = audit.TokenRefreshed, "true"
-			t.RepeatRefresh(u.grant.ID, u.gen)
+			t.RepeatRefresh(u.grant.ID, u.gen, familyEnd(u.grant.Created, u.now))
 		case u.rotate:
 			event.Kind = audit.TokenRefreshed
 			t.RotateRefresh(u.grant.ID, u.gen-1, familyEnd(u.grant.Created, u.now))

@@ -42,7 +42,7 @@ type unit struct {
 	redeem    bool          // the code is to be used
 	rotate    bool          // the refresh token is to be rotated
 	gen       int64         // generation of the new refresh token; 0: none
-	repeat    bool          // the used refresh token is young enough to get its successor once more
+	repeat    bool          // the refresh token that follows was given out before: in the grace of a lost answer, or because the client's do not rotate
 	most      time.Duration // that an access token may live
 	life      time.Duration // of the new one
 	mask      uint16        // scopes of the new access token among the grant's

@@ -72,9 +72,9 @@ func (t *Tx) RotateRefresh(id string, gen int64, expires time.Time) {
 where id = $1 and gen = $2 and revoked_at = 0 and expires_at > $3`, id, gen, micros(t.now), micros(expires))
 }
 
-// RepeatRefresh asks that the live generation is still gen (ErrConflict): its token is given out once more.
-func (t *Tx) RepeatRefresh(id string, gen int64) {
-	t.must("update grants set gen = gen where id = $1 and gen = $2 and revoked_at = 0 and expires_at > $3", id, gen, micros(t.now))
+// RepeatRefresh gives the token of the live generation out once more: gen must be live, unexpired and not revoked (ErrConflict).
+func (t *Tx) RepeatRefresh(id string, gen int64, expires time.Time) {
+	t.must("update grants set expires_at = $4 where id = $1 and gen = $2 and revoked_at = 0 and expires_at > $3", id, gen, micros(t.now), micros(expires))
 }
 
 // RevokeGrant ends a family. False if it was revoked already.
