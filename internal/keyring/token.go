@@ -149,7 +149,7 @@ func (k *signingKey) sign(input []byte) ([]byte, error) {
 	switch p := k.private.(type) {
 	case *rsa.PrivateKey:
 		if k.Alg == algPS256 {
-			return rsa.SignPSS(rand.Reader, p, crypto.SHA256, digest[:], pss())
+			return signPSS(p, input)
 		}
 		return rsa.SignPKCS1v15(nil, p, crypto.SHA256, digest[:])
 	case *ecdsa.PrivateKey:
@@ -170,7 +170,7 @@ func (k *signingKey) verifies(input string, sig []byte) bool {
 	switch p := k.private.(type) {
 	case *rsa.PrivateKey:
 		if k.Alg == algPS256 {
-			return rsa.VerifyPSS(&p.PublicKey, crypto.SHA256, digest[:], sig, pss()) == nil
+			return verifiesPSS(&p.PublicKey, input, sig)
 		}
 		return rsa.VerifyPKCS1v15(&p.PublicKey, crypto.SHA256, digest[:], sig) == nil
 	case *ecdsa.PrivateKey:
@@ -186,6 +186,17 @@ func (k *signingKey) verifies(input string, sig []byte) bool {
 // pss is RSASSA-PSS as PS256 has it: SHA-256 throughout, and a salt as long as
 // the hash, no other (RFC 7518 §3.5).
 func pss() *rsa.PSSOptions { return &rsa.PSSOptions{SaltLength: sha256.Size, Hash: crypto.SHA256} }
+
+// Of its own, for the digest escapes here and not in sign.
+func signPSS(p *rsa.PrivateKey, input []byte) ([]byte, error) {
+	digest := sha256.Sum256(input)
+	return rsa.SignPSS(rand.Reader, p, crypto.SHA256, digest[:], pss())
+}
+
+func verifiesPSS(p *rsa.PublicKey, input string, sig []byte) bool {
+	digest := sha256.Sum256([]byte(input))
+	return rsa.VerifyPSS(p, crypto.SHA256, digest[:], sig, pss()) == nil
+}
 
 // fixedWidth turns the ASN.1 form of an ECDSA signature into r and s of 32
 // bytes each, zeros in front (RFC 7518 §3.4).
