@@ -47,6 +47,7 @@ const (
 	Outage        Reason = "outage"
 	Cloned        Reason = "cloned"
 	Disowned      Reason = "disowned"
+	Cancelled     Reason = "cancelled"
 	Lost          Reason = "lost"
 	FactorChanged Reason = "factor_changed"
 )

@@ -28,6 +28,7 @@ const (
 	DeviceForgotten  Kind = "device.forgotten"
 	ChallengeMade    Kind = "challenge.made"
 	LoginDisowned    Kind = "login.disowned"
+	LoginCancelled   Kind = "login.cancelled"
 	SMSSent          Kind = "sms.sent"
 	SMSFailed        Kind = "sms.failed"
 	SMSRefused       Kind = "sms.refused"
@@ -98,6 +99,7 @@ var sentences = [...]struct {
 	{DeviceForgotten, "a remembered browser was forgotten"},
 	{ChallengeMade, "a person was given something to answer"},
 	{LoginDisowned, "a person said that a sign-in is not theirs"},
+	{LoginCancelled, "a person gave up signing in and went back to the application"},
 	{SMSSent, "a text message went to the provider"},
 	{SMSFailed, "a text message could not be sent"},
 	{SMSRefused, "a text message was not sent, because of a limit"},

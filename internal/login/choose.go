@@ -54,25 +54,45 @@ func (s *Service) choose(ctx context.Context, o audit.Origin, in store.SignIn, a
 	return s.shown(ctx, store.SignIn{Flow: next, Person: in.Person}, nil)
 }
 
+// giveUp ends a sign-in, and the code that was sent for it, because the person does not go on.
+func (s *Service) giveUp(ctx context.Context, o audit.Origin, in store.SignIn, a Answer) (Result, error) {
+	e := audit.Event{Kind: audit.LoginCancelled, Outcome: audit.Refused, Reason: audit.Cancelled}
+	return s.end(ctx, o, in, a, e, func(*store.Tx) error { return nil })
+}
+
 // disown ends a sign-in that the person says is not theirs, and the code that was sent for it.
 func (s *Service) disown(ctx context.Context, o audit.Origin, in store.SignIn, a Answer) (Result, error) {
+	e := audit.Event{Kind: audit.LoginDisowned, Outcome: audit.Refused, Reason: audit.Disowned}
+	out, err := s.end(ctx, o, in, a, e, func(t *store.Tx) error {
+		if in.Person == nil || in.Flow.Person != in.Person.ID {
+			return nil
+		}
+		return s.mail(t, in.Person, "mail.disowned")
+	})
+	if err == nil && s.Notify != nil {
+		s.Notify.Wake()
+	}
+	return out, err
+}
+
+// end ends a sign-in for good, with what else is to be done then.
+func (s *Service) end(ctx context.Context, o audit.Origin, in store.SignIn, a Answer, e audit.Event, also func(*store.Tx) error) (Result, error) {
 	next := in.Flow
 	var ok bool
 	if next.Flow, ok = flow.End(in.Flow.Flow); !ok {
 		return s.shown(ctx, in, ErrStale)
 	}
+	e.Subject, e.Client = string(in.Flow.Person), in.Flow.Client
+	e.Detail = map[string]string{"flow": in.Flow.ID, "step": string(in.Flow.Step)}
 	err := s.db.Change(ctx, o, func(t *store.Tx) error {
 		t.DropChallenge(scope(in.Flow.ID))
 		if err := t.AdvanceFlow(next, in.Flow.Version); err != nil {
 			return err
 		}
-		if in.Person != nil && in.Flow.Person == in.Person.ID {
-			if err := s.mail(t, in.Person, "mail.disowned"); err != nil {
-				return err
-			}
+		if err := also(t); err != nil {
+			return err
 		}
-		return t.Record(audit.Event{Kind: audit.LoginDisowned, Outcome: audit.Refused, Reason: audit.Disowned, Subject: string(in.Flow.Person),
-			Client: in.Flow.Client, Detail: map[string]string{"flow": in.Flow.ID, "step": string(in.Flow.Step)}})
+		return t.Record(e)
 	})
 	if errors.Is(err, store.ErrConflict) {
 		return s.stale(ctx, in.Flow.ID, a.Browser)
@@ -80,10 +100,7 @@ func (s *Service) disown(ctx context.Context, o audit.Origin, in store.SignIn, a
 	if err != nil {
 		return Result{}, err
 	}
-	if s.Notify != nil {
-		s.Notify.Wake()
-	}
-	return Result{View: View{Flow: next}, Reason: audit.Disowned}, nil
+	return Result{View: View{Flow: next}, Reason: e.Reason}, nil
 }
 
 // stale shows the step that somebody who was faster left behind.

@@ -29,6 +29,7 @@ type Answer struct {
 	Name     string    // the person's word for a new passkey
 	Way      flow.Step // not empty: choose this step in place of answering
 	Disown   bool      // this sign-in is not the person's: end it
+	Cancel   bool      // they give up
 	Remember bool      // remember this browser
 	Device   string    // secret of a remembered browser, if it has one
 	Current  string    // secret of the session that the browser has, if any
@@ -87,6 +88,8 @@ func (s *Service) Submit(ctx context.Context, o audit.Origin, id string, a Answe
 		return s.shown(ctx, in, ErrStale)
 	case a.Disown:
 		return s.disown(ctx, o, in, a)
+	case a.Cancel:
+		return s.giveUp(ctx, o, in, a)
 	case a.Way != "":
 		return s.choose(ctx, o, in, a)
 	case in.Flow.Step == flow.NewPassword:

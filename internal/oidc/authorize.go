@@ -30,6 +30,8 @@ type Resumed struct {
 	Flow   string
 	Needs  flow.Needs
 	Pushed []byte // as SignIn gave it
+
+	Cancelled bool // the person gave up
 }
 
 // Answer is what the authorization endpoint decided; exactly one field is set.
@@ -92,6 +94,9 @@ func (p *Provider) Authorize(ctx context.Context, o audit.Origin, query url.Valu
 	}
 	switch {
 	case resumed == nil:
+	case resumed.Cancelled:
+		a.reason = audit.Cancelled
+		return a.refuse(ctx, fosite.ErrAccessDenied.WithHint("The person gave up signing in."))
 	case resumed.Flow != "":
 		a.needs, a.flow = resumed.Needs, resumed.Flow
 	default:

@@ -176,7 +176,14 @@ func TestAttackFactorOwnReads(t *testing.T) {
 		before := fmt.Sprint(a.kinds(t, "alice"), a.factors(t, "alice"))
 		id := a.factorID(t, "alice", user.FactorSMS)
 		form := token(t, b.Get("/account"))
-		trail := func() int { return len(a.Events(t)) - len(a.Events(t, audit.MailSent)) } // mails of before may still leave
+		trail := func() (n int) {
+			for _, e := range a.Events(t) {
+				if e.Kind != audit.MailSent { // mails of before may still leave
+					n++
+				}
+			}
+			return n
+		}
 		n, texts := trail(), len(a.Texts(t))
 		q := "?" + url.Values{"form_token": {form}, "action": {"remove"}, "factor": {id}, "code": {"123456"}, "phone": {"0701740699"}, "passkey": {"{}"}, "username": {"alice"}, "recovery": {"x"}}.Encode()
 		paths := []string{"/account", "/account/factors/" + id, "/account/devices/all", "/account/recovery", "/account/stop", "/lost", "/account/add/sms", "/account/add/sms/state",

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -47,13 +48,15 @@ func (s *Server) submitLogin(w http.ResponseWriter, r *http.Request) {
 	result, err := s.Login.Submit(r.Context(), s.origin(w, r), r.PathValue("id"), login.Answer{
 		Browser: cookie(r, s.names.browser), Version: version, Username: r.PostForm.Get("username"), Password: r.PostForm.Get("password"),
 		Repeat: r.PostForm.Get("repeat"), Code: r.PostForm.Get("code"), Recovery: r.PostForm.Get("recovery"), Passkey: r.PostForm.Get("passkey"), Name: r.PostForm.Get("name"),
-		Way: way(r), Disown: r.PostForm.Get("action") == "disown", Remember: r.PostForm.Get("remember") != "",
+		Way: way(r), Disown: r.PostForm.Get("action") == "disown", Cancel: r.PostForm.Get("action") == "cancel", Remember: r.PostForm.Get("remember") != "",
 		Current: cookie(r, s.names.session), Known: cookie(r, s.names.known), Device: cookie(r, s.names.device),
 		Lang: func(opaque string, p *store.Person) string { return s.stepPage(w, r, readErrand(opaque), p).Lang }})
 	alert, args := alertForPassword(err)
 	switch {
 	case alert != "":
 		s.step(w, r, result, alert, args...)
+	case result.Reason == audit.Cancelled:
+		s.turnBack(w, r, result.View)
 	case result.Reason == audit.Disowned:
 		s.problem(w, r, http.StatusOK, "disowned", "")
 	case errors.Is(err, login.ErrStale):
@@ -78,6 +81,17 @@ func (s *Server) submitLogin(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		http.Redirect(w, r, onward(result.View), http.StatusSeeOther)
 	}
+}
+
+// turnBack tells the application that the person gave up signing in (access_denied).
+func (s *Server) turnBack(w http.ResponseWriter, r *http.Request, v login.View) {
+	e := readErrand(v.Flow.Request)
+	query, err := url.ParseQuery(e.Query)
+	if err != nil || e.Query == "" {
+		http.Redirect(w, r, "/account", http.StatusSeeOther)
+		return
+	}
+	s.dispatch(w, r, query, oidc.Visitor{}, &oidc.Resumed{Pushed: e.Pushed, Cancelled: true})
 }
 
 // onward is where a browser goes after a right answer: to the next step, or back to what the sign-in was for.
@@ -135,6 +149,9 @@ func (s *Server) step(w http.ResponseWriter, r *http.Request, result login.Resul
 	e := readErrand(v.Flow.Request)
 	page := s.stepPage(w, r, e, v.Person)
 	page.FormAction, page.FormToken = formAction(e.Origin), s.formToken(flowForm+v.Flow.ID)
+	if e.Query != "" {
+		page.BackTo = e.Client
+	}
 	page.OtherURL = otherLanguage(r.URL, page.OtherLang()) // the answer to a wrong try stands at the same address
 	action := "/login/" + v.Flow.ID
 	if alert == "alert.delayed" {

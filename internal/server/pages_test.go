@@ -25,10 +25,12 @@ type shown struct {
 func everyPage(p *pages, lang string) []shown {
 	b := p.page(lang)
 	b.Brand, b.RequestID, b.OtherURL = "Exempelbolaget", "01JD8Z6V7K2M", "/login/x?ui_locales=other"
-	signin := signinPage{page: b, Action: "/login/x", Version: 3, App: "Intranet", CancelURL: "/login/x/cancel"}
-	code := codePage{page: b, second: second{Action: "/login/x", Version: 3, App: "Intranet", CancelURL: "/login/x/cancel"}}
+	back := b
+	back.BackTo = "Intranet"
+	signin := signinPage{page: back, Action: "/login/x", Version: 3, App: "Intranet"}
+	code := codePage{page: b, second: second{Action: "/login/x", Version: 3, App: "Intranet"}}
 	enrol := enrolPage{page: b, Action: "/login/x", App: "Intranet", QRSize: 21, QRPath: "M0 0h1v1h-1z", Key: "JBSWY3DPEHPK3PXP",
-		URI: "otpauth://totp/Portvakt:anna?secret=JBSWY3DPEHPK3PXP&issuer=Portvakt", CancelURL: "/login/x/cancel"}
+		URI: "otpauth://totp/Portvakt:anna?secret=JBSWY3DPEHPK3PXP&issuer=Portvakt"}
 	setup := passwordPage{page: b, Action: "/link/x", Kind: "setup", Hint: passwords.Hint{MinLength: 12}}
 	invitation := passwordPage{page: b, Action: "/link/x", Kind: "invitation", Username: "anna", Name: "Anna Åkesson",
 		Hint: passwords.Hint{MinLength: 12, MinClasses: 3, Words: []string{"anna", "åkesson", `a "b" <c>`}}}
