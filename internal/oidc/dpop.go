@@ -47,7 +47,7 @@ func readThumbprint(text string) (t thumbprint, ok bool) {
 // proof reads the DPoP proof of a request, if it has one, and checks it (RFC 9449 §4.3). ath is the hash of the access token that comes with it;
 // empty where none does. The proof's jti is used up by spend.
 func (u *unit) proof(w http.ResponseWriter, r *http.Request, path, ath string) error {
-	all := r.Header.Values("DPoP")
+	all := r.Header["Dpop"] // as net/http spells it; to ask for "DPoP" costs an allocation
 	if len(all) == 0 {
 		return nil
 	}

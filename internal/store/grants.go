@@ -41,10 +41,12 @@ func nullable(s string) sql.NullString { return sql.NullString{String: s, Valid:
 // names, without the id that the grant has already: every column costs on SQLite.
 func (t *Tx) GrantByID(id string) (Grant, error) {
 	g := Grant{ID: id}
-	var cid, sid string
-	var until, used, rotated, expires, revoked, created, ended int64
-	var p personScan
-	err := t.row(append([]any{&cid, &sid, &g.Data, &until, &used, &g.Gen, &rotated, &expires, &revoked, &created, &ended}, p.brief()...),
+	var r struct { // one thing on the heap, and not one for each column
+		client, session, data                                              string
+		gen, until, used, rotated, expires, revoked, created, sessionEnded int64
+		person                                                             personScan
+	}
+	err := t.row(append([]any{&r.client, &r.session, &r.data, &r.until, &r.used, &r.gen, &r.rotated, &r.expires, &r.revoked, &r.created, &r.sessionEnded}, r.person.brief()...),
 		`select g.client_id, coalesce(g.session_id, ''), g.data, g.code_until, g.code_used_at, g.gen, g.rotated_at,
   g.expires_at, g.revoked_at, g.created_at, coalesce(s.ended_at, 0), coalesce(g.user_id, ''), `+briefColumns+`
 from grants g left join sessions s on s.id = g.session_id left join users u on u.id = g.user_id
@@ -52,10 +54,10 @@ where g.id = $1`, id)
 	if err != nil {
 		return g, err
 	}
-	g.Client, g.User, g.Session = client.ID(cid), user.ID(p.id), user.SessionID(sid)
-	g.CodeUntil, g.CodeUsed, g.Rotated, g.Expires = instant(until), instant(used), instant(rotated), instant(expires)
-	g.Revoked, g.Created, g.SessionEnded = instant(revoked), instant(created), ended != 0
-	g.Person, err = p.person(t)
+	g.Client, g.User, g.Session, g.Data, g.Gen = client.ID(r.client), user.ID(r.person.id), user.SessionID(r.session), r.data, r.gen
+	g.CodeUntil, g.CodeUsed, g.Rotated, g.Expires = instant(r.until), instant(r.used), instant(r.rotated), instant(r.expires)
+	g.Revoked, g.Created, g.SessionEnded = instant(r.revoked), instant(r.created), r.sessionEnded != 0
+	g.Person, err = r.person.person(t)
 	return g, err
 }
 
