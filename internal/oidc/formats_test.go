@@ -17,6 +17,7 @@ import (
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/server/servertest"
+	"github.com/portvakt/portvakt/internal/store/storetest"
 )
 
 const (
@@ -321,4 +322,20 @@ func TestTwoSecrets(t *testing.T) {
 		fourth := rotate(0)
 		within("the secret that leaked works", func() bool { return works(fourth) && !works(third) })
 	})
+}
+
+// TestRefreshSlowClock (RT-01): an instance whose clock is behind takes a refresh token that was just used elsewhere for a used one.
+func TestRefreshSlowClock(t *testing.T) {
+	t.Parallel()
+	for _, e := range storetest.Engines() {
+		t.Run(e.Name, func(t *testing.T) {
+			address := e.New(t)
+			s := newRefusals(t, address, "")
+			slow := &refusals{servertest.New(t, address, servertest.Options{Clock: func() time.Time { return s.clock.Now().Add(-5 * time.Second) }}), s.clock, nil}
+			first := s.tokens(t, "conf")["refresh_token"]
+			second := words(t, s.post(t, "/token", "conf", refreshForm(first)))["refresh_token"]
+			refused(t, "RT-01: the used one, at the slow instance", slow.post(t, "/token", "conf", refreshForm(first)), "invalid_grant")
+			refused(t, "RT-01: and what followed it", s.post(t, "/token", "conf", refreshForm(second)), "invalid_grant")
+		})
+	}
 }

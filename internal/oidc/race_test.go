@@ -23,8 +23,8 @@ import (
 // process is one real instance of the program.
 type process struct{ url string }
 
-// startProcesses builds the program and runs two instances of it on one Postgres, with one folder of keys.
-func startProcesses(t *testing.T) [2]process {
+// startProcesses builds the program and runs two instances of it on one Postgres, with one folder of keys. more are clients beside the sample's.
+func startProcesses(t *testing.T, more string) [2]process {
 	t.Helper()
 	dir := t.TempDir()
 	bin := filepath.Join(dir, "portvakt")
@@ -32,7 +32,7 @@ func startProcesses(t *testing.T) [2]process {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	file := filepath.Join(dir, "apply.yaml")
-	if err := os.WriteFile(file, []byte(servertest.Sample()), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(servertest.Sample()+more), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	env := append(os.Environ(), "PORTVAKT_DATABASE="+storetest.Postgres(t), "PORTVAKT_KEYS="+filepath.Join(dir, "keys"), "PORTVAKT_LOG_FORMAT=json")
@@ -129,34 +129,6 @@ func postToken(t testing.TB, base string, form url.Values, clientID string) (int
 		t.Error(err)
 	}
 	return resp.StatusCode, body
-}
-
-// TestTwoProcesses: 100 parallel redemptions of one code, and of one refresh token, over two processes on one Postgres:
-// exactly one success, no 5xx, and the family revoked (CO-02, RT-02).
-func TestTwoProcesses(t *testing.T) {
-	both := startProcesses(t)
-	urls := []string{both[0].url, both[1].url}
-	b := servertest.NewBrowser(t, urls[0])
-	b.Follow(b.SignIn(b.Get("/account"), "alice", servertest.Password, servertest.TOTP))
-	waitForClient(t, b, urls)
-	for range 3 {
-		wins, refused := rivals(t, urls, 100, codeForm(codeFor(t, b, "conf")), "conf")
-		if len(wins) != 1 || refused != 99 {
-			t.Fatalf("code: %d successes, %d refusals", len(wins), refused)
-		}
-		dead(t, urls, wins[0])
-
-		status, first := postToken(t, urls[0], codeForm(codeFor(t, b, "conf")), "conf")
-		if status != http.StatusOK {
-			t.Fatalf("token: %d %v", status, first)
-		}
-		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {first["refresh_token"].(string)}}
-		wins, refused = rivals(t, urls, 100, form, "conf")
-		if len(wins) != 1 || refused != 99 {
-			t.Fatalf("refresh token: %d successes, %d refusals", len(wins), refused)
-		}
-		dead(t, urls, wins[0])
-	}
 }
 
 // waitForClient waits until the running processes have noticed what apply did beside them.

@@ -102,7 +102,10 @@ func (storage) GetRefreshTokenSession(ctx context.Context, token string, _ fosit
 // graced reports whether the last rotation is so young that its answer may have been lost on the way: the client's refresh_grace. What the
 // used token then gets is what it got, so the family does not fork.
 func (u *unit) graced() bool {
-	return u.client != nil && u.client.ID == u.grant.Client && u.now.Sub(u.grant.Rotated) < time.Duration(u.client.RefreshGrace)*time.Second
+	if u.client == nil || u.client.ID != u.grant.Client || u.client.RefreshGrace == 0 { // a rival may have been later than u.now
+		return false
+	}
+	return u.now.Sub(u.grant.Rotated) < time.Duration(u.client.RefreshGrace)*time.Second
 }
 
 // DeleteRefreshTokenSession has nothing to delete.
