@@ -38,6 +38,7 @@ const (
 // Guard knows how to ask about tokens. Its fields are not changed once Require was called.
 type Guard struct {
 	// Introspect is the introspection_endpoint of Portvakt's discovery document. It is https unless its host is loopback.
+	// The client that asks is registered with resource_server: true.
 	Introspect string
 	// ClientID and ClientSecret are this program's own, as a confidential client of Portvakt.
 	ClientID, ClientSecret string
