@@ -19,7 +19,7 @@ type page struct {
 	OtherURL   string // this page in the other language; "" shows no link
 	FormAction string // CSP sources the page's forms may lead to; "" is 'self'. See csp.
 	FormToken  string // goes back with every form
-	BackTo     string // the application that a sign-in may be given up for; "" shows no button. See "cancel".
+	BackTo     string // the application that a sign-in may be given up for; "" shows no button. See "turnback".
 	words      words.Texts
 }
 
