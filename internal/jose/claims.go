@@ -40,6 +40,11 @@ func CheckAssertion(claims []byte, want WantAssertion) (jti string, until time.T
 	if err != nil {
 		return "", time.Time{}, refuse("its payload %w", err)
 	}
+	for _, name := range []string{"response_type", "redirect_uri"} { // RFC 9101 §10.8: browsers carry those, so others have them
+		if _, ok := o[name]; ok {
+			return "", time.Time{}, refuse("it holds %s: a request object is no client assertion", name)
+		}
+	}
 	for _, name := range []string{"iss", "sub"} {
 		if s, err := o.text(name); err != nil || s == "" || s != want.Client {
 			return "", time.Time{}, refuse("its %s is %.40q; it has to be the client id", name, s)

@@ -133,9 +133,10 @@ func (u *unit) resolve(ctx context.Context, token string) (scopes []string, acti
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		u.fault = err
 	}
-	if err != nil || !u.allowed(c) {
+	if err != nil || !u.allowed(c) || u.data.From != "" && !u.rooted(ctx) {
 		return nil, false
 	}
+	u.owner = c
 	granted := u.data.scopes()
 	if w.kind == kindRefresh {
 		return granted, int64(w.more) == u.grant.Gen && u.now.Before(u.grant.Expires)

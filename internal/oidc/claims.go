@@ -5,6 +5,7 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/portvakt/portvakt/internal/client"
@@ -46,13 +47,13 @@ func releasedTo(scopes, single []string, p *store.Person) (personClaims, error) 
 	return c, c.add(single, p)
 }
 
-// single gives the claims that were asked for one by one, as a grant keeps them. Who narrowed the scope at refresh wants a token that says
-// less: it releases what its scopes do.
-func (u *unit) single(scopes []string, kept string) []string {
+// single gives the claims that were asked for one by one, as a grant keeps them, if its client is still registered for them. Who narrowed the
+// scope at refresh wants a token that says less: it releases what its scopes do.
+func (u *unit) single(c *store.Client, scopes []string, kept string) []string {
 	if kept == "" || len(scopes) < len(u.data.scopes()) {
 		return nil
 	}
-	return strings.Fields(kept)
+	return slices.DeleteFunc(strings.Fields(kept), func(claim string) bool { return !c.Allows(scopeOf(claim)) })
 }
 
 // idClaims are the claims of an ID token (OpenID Connect Core §2, contract §4).
@@ -75,7 +76,7 @@ type idClaims struct {
 // (OpenID Connect Core §12.2).
 func (p *Provider) idToken(u *unit, scopes []string, accessToken string) (string, error) {
 	g := u.grant
-	released, err := releasedTo(scopes, u.single(scopes, u.data.InID), g.Person)
+	released, err := releasedTo(scopes, u.single(u.client, scopes, u.data.InID), g.Person)
 	if err != nil {
 		return "", err
 	}

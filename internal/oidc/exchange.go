@@ -2,6 +2,9 @@ package oidc
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"time"
@@ -100,10 +103,38 @@ func (u *unit) exchangeFor(subject *store.Grant, scopes []string, expires time.T
 		u.grant, u.reason = nil, audit.Expired
 		return nil, fosite.ErrInvalidRequest.WithHint("The subject_token expires within a minute, or was exchanged too often.")
 	}
-	u.data = grantData{Scope: joinScopes(scopes), Resources: u.audience, AuthTime: u.data.AuthTime, Proved: u.data.Proved, Actor: acts}
+	u.data = grantData{Scope: joinScopes(scopes), Resources: u.audience, AuthTime: u.data.AuthTime, Proved: u.data.Proved, Actor: acts, From: subject.ID}
 	u.parts, u.exchanged, u.grant = allResources, subject, nil
 	u.fresh = &store.Grant{ID: store.NewID(u.now), Client: u.client.ID, User: subject.User, Session: subject.Session, Data: u.data.encode(),
 		Expires: u.now.Add(u.most), Person: subject.Person}
 	token, err := u.accessToken(u.fresh)
 	return &tokenResponse{AccessToken: token, IssuedTokenType: typeAccess, TokenType: tokenType(u.key), ExpiresIn: int64(u.life.Seconds()), Scope: u.data.Scope}, err
+}
+
+// rooted reports whether every grant that the loaded one came of by exchange still counts: who revokes a family means what was made of it, too.
+// It is one read for each exchange.
+func (u *unit) rooted(ctx context.Context) bool {
+	err := u.p.db.View(ctx, func(t *store.Tx) error {
+		for from := u.data.From; from != ""; {
+			g, err := t.GrantByID(from)
+			if err != nil {
+				return err
+			}
+			var data grantData
+			if err := json.Unmarshal([]byte(g.Data), &data); err != nil {
+				return fmt.Errorf("oidc: grant %s is damaged: %w", from, err)
+			}
+			if from = data.From; !g.Revoked.IsZero() {
+				return store.ErrNotFound
+			}
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		u.reason = audit.Revoked
+	case err != nil:
+		u.fault = err
+	}
+	return err == nil
 }

@@ -54,7 +54,7 @@ type userInfo struct {
 
 func (p *Provider) answerUserInfo(w http.ResponseWriter, u *unit, scopes []string) {
 	out := userInfo{Subject: u.grant.User}
-	single := u.single(scopes, u.data.InInfo)
+	single := u.single(u.owner, scopes, u.data.InInfo)
 	if has(single, "auth_time") {
 		out.AuthTime = u.data.AuthTime
 	}
@@ -132,9 +132,10 @@ func (p *Provider) Revoke(w http.ResponseWriter, r *http.Request, o audit.Origin
 		p.refuseToken(ctx, w, u, err)
 		return
 	}
-	if wanted, ok := p.readToken(r.PostForm.Get("token")); ok && wanted.kind.token() && u.loadGrant(ctx, wanted) == nil && u.grant.Client == u.client.ID {
-		if err := u.giveBack(ctx); err != nil {
-			u.fault = err
+	if wanted, ok := p.readToken(r.PostForm.Get("token")); ok && wanted.kind.token() {
+		_ = u.loadGrant(ctx, wanted) // one that does not count now may count again later: its person may be let in anew
+		if u.fault == nil && u.grant != nil && u.grant.Client == u.client.ID {
+			u.fault = u.giveBack(ctx)
 		}
 	}
 	if u.fault != nil {

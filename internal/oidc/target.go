@@ -42,7 +42,11 @@ func (u *unit) target(asked []string) error {
 	if u.grant == nil {
 		may = u.client.Resources
 	}
-	wanted, err := targets(asked, may)
+	left := u.registered(may)
+	wanted, err := targets(asked, left)
+	if err == nil && len(left) == 0 && len(may) > 0 {
+		err = errTarget // never a token for nothing in particular instead
+	}
 	if err != nil {
 		u.reason = audit.NotAllowed
 		return err
@@ -52,8 +56,9 @@ func (u *unit) target(asked []string) error {
 		return nil
 	}
 	if len(wanted) == 0 {
-		u.audience = may
-		return nil
+		if u.audience, wanted = left, left; len(left) == len(may) {
+			return nil
+		}
 	}
 	mask, ok := narrow(may, wanted, allResources)
 	if !ok {
@@ -62,4 +67,14 @@ func (u *unit) target(asked []string) error {
 	}
 	u.parts = mask
 	return nil
+}
+
+// registered gives what the client is still registered for of the resources granted.
+func (u *unit) registered(granted []string) []string {
+	for _, one := range granted {
+		if !u.client.Reaches(one) {
+			return slices.DeleteFunc(slices.Clone(granted), func(r string) bool { return !u.client.Reaches(r) })
+		}
+	}
+	return granted
 }

@@ -33,6 +33,7 @@ type unit struct {
 	token wire         // what was presented
 	grant *store.Grant // what it names, with data decoded
 	data  grantData
+	owner *store.Client   // whose grant it is, once resolve has found it to count
 	shown *fosite.Request // the grant as fosite sees it
 
 	verifier string // that came with the code
@@ -73,6 +74,7 @@ type grantData struct {
 	AuthTime  int64         `json:"t,omitempty"`
 	Proved    []user.Method `json:"p,omitempty"`
 	Actor     *actor        `json:"x,omitempty"`  // of a token exchange (RFC 8693 §4.1)
+	From      string        `json:"f,omitempty"`  // the grant of the token that was exchanged
 	Key       string        `json:"k,omitempty"`  // dpop_jkt: whose key the code is bound to (RFC 9449 §10)
 	Resources []string      `json:"a,omitempty"`  // RFC 8707
 	InID      string        `json:"ci,omitempty"` // claims that the parameter claims brings into the ID token

@@ -1,0 +1,152 @@
+package oidc_test
+
+import (
+	"crypto/rand"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portvakt/portvakt/internal/client"
+	"github.com/portvakt/portvakt/internal/server/servertest"
+)
+
+// subjectForm asks for a token of a client's own in the place of one that it was handed (RFC 8693).
+func subjectForm(token string) url.Values {
+	return url.Values{"grant_type": {exchange}, "subject_token": {token}, "subject_token_type": {"urn:ietf:params:oauth:token-type:access_token"}}
+}
+
+// reapply changes a registration, and waits until the service has noticed.
+func (s *refusals) reapply(t testing.TB, id, line string) {
+	t.Helper()
+	began := s.Clock()
+	s.apply(t, line)
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if c, err := s.DB.Client(t.Context(), client.ID(id)); err == nil && !c.Updated.Before(began.Truncate(time.Microsecond)) {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("the service did not notice the changed registration within 5 s")
+		}
+	}
+}
+
+// TestRevokedWhileBarred: an application gives a token back while its person may not use it. The answer is 200, so the token is dead for good:
+// also when the person may use it again (RFC 7009 §2.1).
+func TestRevokedWhileBarred(t *testing.T) {
+	t.Parallel()
+	refusalsOnEngines(t, func(t *testing.T, s *refusals) {
+		app := func(groups string) string {
+			return "client_id: closed, " + withKey + "allowed_groups: [" + groups + "], " + registered
+		}
+		s.apply(t, app("admins"))
+		tokens := s.tokens(t, "closed")
+		s.ApplyFile(t, "groups: [elsewhere]")
+		s.reapply(t, "closed", app("elsewhere"))
+		refused(t, "RT-04: out of the group", s.post(t, "/token", "closed", refreshForm(tokens["refresh_token"])), "invalid_grant")
+		if p := s.post(t, "/revoke", "closed", url.Values{"token": {tokens["refresh_token"]}}); p.Status != http.StatusOK {
+			t.Fatalf("revoke got %d", p.Status)
+		}
+		s.reapply(t, "closed", app("admins"))
+		if left := s.alive(t, "closed", tokens); left != "" {
+			t.Errorf("FT-01: after a revocation that was answered with 200, what works is: %s", left)
+		}
+	})
+}
+
+// TestExchangedWithItsFamily: what was made of a token ends with the family of that token, over every hand that it went through.
+func TestExchangedWithItsFamily(t *testing.T) {
+	t.Parallel()
+	refusalsOnEngines(t, func(t *testing.T, s *refusals) {
+		service := "client_secret: " + servertest.Secret + ", grant_types: ['" + exchange + "'], scope: profile, "
+		s.apply(t, "client_id: front, "+withKey+registered, "client_id: middle, "+service+"access_token_format: at+jwt, token_exchange_from: [front]", "client_id: back, "+service+"token_exchange_from: [middle]")
+		for what, end := range map[string]func(map[string]string){
+			"given back": func(tokens map[string]string) {
+				s.post(t, "/revoke", "front", url.Values{"token": {tokens["refresh_token"]}})
+			},
+			"a replayed refresh": func(tokens map[string]string) { s.alive(t, "front", tokens); s.alive(t, "front", tokens) },
+		} {
+			tokens := s.tokens(t, "front")
+			middle := words(t, s.post(t, "/token", "middle", subjectForm(tokens["access_token"])))["access_token"]
+			back := words(t, s.post(t, "/token", "back", subjectForm(middle)))["access_token"]
+			active := func(id, token string) bool {
+				return object(t, s.post(t, "/introspect", id, url.Values{"token": {token}}))["active"] == true
+			}
+			if !active("middle", middle) || !active("back", back) {
+				t.Fatal("the exchanged tokens do not work")
+			}
+			end(tokens)
+			if active("front", tokens["access_token"]) {
+				t.Fatalf("RT-01: %s: the family lives", what)
+			}
+			if active("middle", middle) || active("back", back) {
+				t.Errorf("RT-01: %s: a token that was made of one of the family is active", what)
+			}
+			if p := s.post(t, "/token", "back", subjectForm(middle)); p.Status == http.StatusOK {
+				t.Errorf("RT-01: %s: and can be exchanged on", what)
+			}
+		}
+	})
+}
+
+// TestWithdrawn: what a registration does not allow any more, its refresh tokens do not bring: a resource, and a claim that was asked for by its
+// name (RT-05, AZ-10).
+func TestWithdrawn(t *testing.T) {
+	t.Parallel()
+	refusalsOnEngines(t, func(t *testing.T, s *refusals) {
+		app := func(resources, scope string) string {
+			return "client_id: app, " + withKey + "redirect_uris: ['https://app.example/callback'], id_token_signed_response_alg: ES256, grant_types: [authorization_code, refresh_token], resources: [" + resources + "], scope: openid " + scope + " offline_access"
+		}
+		s.apply(t, app("'"+api+"', '"+reports+"'", "profile email groups"))
+		q := resources(with("app", "scope", "openid offline_access", "claims", `{"id_token":{"email":null,"name":null},"userinfo":{"groups":null,"name":null}}`), api, reports)
+		tokens := words(t, s.post(t, "/token", "app", codeForm(sent(t, s.authorize(q)).Get("code"))))
+		if id, info := s.told(t, tokens); !strings.Contains(id, "email=") || !strings.Contains(info, "groups=") {
+			t.Fatalf("the claims are %q and %q", id, info)
+		}
+		s.reapply(t, "app", app("'"+reports+"'", "profile"))
+		next := words(t, s.post(t, "/token", "app", refreshForm(tokens["refresh_token"])))
+		if id, info := s.told(t, next); strings.Contains(id, "email=") || strings.Contains(info, "groups=") || !strings.Contains(id, "name=") || !strings.Contains(info, "name=") {
+			t.Errorf("AZ-10: the client lost the scopes email and groups, and a refresh brings %q and %q", id, info)
+		}
+		if aud := s.aud(t, "app", next["access_token"]); aud != reports {
+			t.Errorf("RT-05: the client lost a resource, and the audience after a refresh is %s", aud)
+		}
+		refused(t, "RT-05: asked for by name", s.post(t, "/token", "app", resources(refreshForm(next["refresh_token"]), api)), "invalid_target")
+		s.reapply(t, "app", app("'https://new.example/'", "profile"))
+		refused(t, "RT-05: with no resource left", s.post(t, "/token", "app", refreshForm(next["refresh_token"])), "invalid_target")
+		s.reapply(t, "app", app("'"+api+"', '"+reports+"'", "profile"))
+		if aud := s.aud(t, "app", words(t, s.post(t, "/token", "app", refreshForm(next["refresh_token"])))["access_token"]); aud != "["+api+" "+reports+"]" {
+			t.Errorf("with both again the audience is %s", aud)
+		}
+	})
+}
+
+// TestObjectAsAssertion: a request object goes through the browser of whoever asks for it. One that has a sub, which RFC 9101 §10.8 advises
+// against and libraries add, must not authenticate the client.
+func TestObjectAsAssertion(t *testing.T) {
+	t.Parallel()
+	s := refusalsOnSQLite(t)
+	by := newSigner(t, "ES256")
+	s.apply(t, signs("signs", set(t, by.public())))
+	now := s.Clock().Unix()
+	object := map[string]any{"iss": "signs", "sub": "signs", "aud": s.URL, "iat": now, "exp": now + 60, "jti": rand.Text()}
+	for name, values := range with("signs") {
+		object[name] = values[0]
+	}
+	for _, typ := range []string{"JWT", "oauth-authz-req+jwt", "client-authentication+jwt"} {
+		request := by.sign(t, typ, false, maps.Clone(object))
+		if typ != "client-authentication+jwt" {
+			if got := sent(t, s.authorize(url.Values{"client_id": {"signs"}, "request": {request}})); got.Get("code") == "" {
+				t.Fatalf("it is no good request object: %v", got)
+			}
+		}
+		form := asserted(request)
+		form.Set("grant_type", "client_credentials")
+		refused(t, "JW-01: a request object of the type "+typ+" as a client assertion", s.call(t, http.MethodPost, "/token", form), "invalid_client")
+	}
+	if got := sent(t, s.authorize(url.Values{"client_id": {"signs"}, "redirect_uri": {servertest.Redirect}, "request": {s.assertion(t, by, "signs")}})); got.Get("error") != "invalid_request_object" {
+		t.Errorf("JW-05: a client assertion as a request object got %v", got)
+	}
+}
