@@ -13,7 +13,7 @@ type Logout struct {
 	Client  client.ID
 	User    user.ID
 	Tries   int // with this one
-	Expires time.Time
+	Expires time.Time // also tells it from a later one for the same session, which takes its place
 }
 
 // logoutLife is how long an application is tried for.
@@ -76,12 +76,13 @@ func (t *Tx) PutOffLogouts(id client.ID, claimed []Logout, wait time.Duration) {
 	}
 }
 
-// PutOffLogout lets one logout wait before its next try.
+// PutOffLogout lets one logout wait before its next try. One that has taken its place meanwhile does not wait.
 func (t *Tx) PutOffLogout(l Logout, wait time.Duration) {
-	t.do("update logouts set next_at = $3 where session_id = $1 and client_id = $2", string(l.Session), string(l.Client), micros(t.now.Add(wait)))
+	t.do("update logouts set next_at = $3 where session_id = $1 and client_id = $2 and expires_at = $4", string(l.Session), string(l.Client), micros(t.now.Add(wait)), micros(l.Expires))
 }
 
-// DropLogout takes a logout out of the outbox: the application was told, or never will be.
+// DropLogout takes a logout out of the outbox: the application was told, or never will be. One that has taken its place
+// meanwhile stays: a session that was locked goes on, and is ended while the application is being told.
 func (t *Tx) DropLogout(l Logout) {
-	t.do("delete from logouts where session_id = $1 and client_id = $2", string(l.Session), string(l.Client))
+	t.do("delete from logouts where session_id = $1 and client_id = $2 and expires_at = $3", string(l.Session), string(l.Client), micros(l.Expires))
 }

@@ -88,15 +88,47 @@ func logouts(t *testing.T, e Engine) {
 		return Event(tx, u.ID)
 	})
 	clock.Add(time.Minute)
-	if again := claim("told", time.Minute); len(again) != 1 || again[0].Session != "s3" || again[0].User != u.ID || again[0].Tries != 2 {
+	again := claim("told", time.Minute)
+	if len(again) != 1 || again[0].Session != "s3" || again[0].User != u.ID || again[0].Tries != 2 {
 		t.Errorf("after the lease: %v", again)
 	}
 	Change(t, db, func(tx *store.Tx) error {
-		tx.PutOffLogouts("told", []store.Logout{{Session: "s3", Client: "told"}}, time.Hour)
+		tx.PutOffLogouts("told", again, time.Hour)
 		return Event(tx, u.ID)
 	})
 	clock.Add(30 * time.Minute)
 	due("other")
 	clock.Add(31 * time.Minute)
 	due("other", "told")
+	logoutAgain(t, db, clock, u.ID, claim)
+}
+
+// logoutAgain: while an application is being told that a session was locked, the session goes on and is ended. What becomes of the first
+// logout takes nothing from the second.
+func logoutAgain(t *testing.T, db *store.DB, clock *Clock, u user.ID, claim func(client.ID, time.Duration) []store.Logout) {
+	t.Helper()
+	claim("told", time.Minute)
+	for what, over := range map[string]func(*store.Tx, store.Logout){
+		"was told":   func(tx *store.Tx, l store.Logout) { tx.DropLogout(l) },
+		"refused it": func(tx *store.Tx, l store.Logout) { tx.PutOffLogout(l, time.Hour) },
+	} {
+		id := user.SessionID("again " + what)
+		Change(t, db, func(tx *store.Tx) error {
+			tx.CreateGrant(store.Grant{ID: "g " + string(id), Client: "told", User: u, Session: id, Data: "{}", Expires: clock.Now().Add(time.Minute)})
+			return errors.Join(tx.CreateSession(user.Session{ID: id, User: u, AuthTime: clock.Now(), ExpiresAt: clock.Now().Add(time.Hour)}, []byte("token "+id)), Event(tx, u))
+		})
+		Change(t, db, func(tx *store.Tx) error { _, err := tx.LockSession(id, audit.Logout); return err })
+		first := claim("told", time.Minute)
+		if len(first) != 1 || first[0].Session != id {
+			t.Fatalf("%s: claimed %v", what, first)
+		}
+		clock.Add(time.Second)
+		Change(t, db, func(tx *store.Tx) error { _, err := tx.EndSession(id, audit.Logout); return err })
+		Change(t, db, func(tx *store.Tx) error { over(tx, first[0]); return Event(tx, u) })
+		second := claim("told", time.Minute)
+		if len(second) != 1 || second[0].Session != id || second[0].Tries != 1 {
+			t.Fatalf("LO-05: ended while the application %s: the second logout is %v", what, second)
+		}
+		Change(t, db, func(tx *store.Tx) error { tx.DropLogout(second[0]); return Event(tx, u) })
+	}
 }
