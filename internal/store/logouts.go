@@ -12,7 +12,7 @@ type Logout struct {
 	Session user.SessionID
 	Client  client.ID
 	User    user.ID
-	Tries   int // with this one
+	Tries   int       // with this one
 	Expires time.Time // also tells it from a later one for the same session, which takes its place
 }
 
