@@ -1,6 +1,7 @@
 package jose
 
 import (
+	"encoding/base64"
 	"errors"
 	"strings"
 	"testing"
@@ -179,4 +180,24 @@ func FuzzParseProof(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestProofKeyCost (DO-01): a stranger chooses the key of a proof. One that makes its check dear is refused before that, whatever it has signed.
+func TestProofKeyCost(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		bits int
+		e    string
+		want string
+	}{{4096, "AQAB", "signature"}, {4104, "AQAB", "more than 4096 bits"}, {8192, "AQAB", "more than 4096 bits"}, {2048, "f____w", "an e above 65537"}} {
+		n := make([]byte, tt.bits/8)
+		for i := range n {
+			n[i] = 0xff
+		}
+		header := `{"typ":"dpop+jwt","alg":"RS256","jwk":{"kty":"RSA","n":"` + base64.RawURLEncoding.EncodeToString(n) + `","e":"` + tt.e + `"}}`
+		token := base64.RawURLEncoding.EncodeToString([]byte(header)) + ".e30." + base64.RawURLEncoding.EncodeToString(n)
+		if _, err := ParseProof(token); !errors.Is(err, ErrToken) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("DO-01: an RSA key of %d bits with e=%s got %v, want %q", tt.bits, tt.e, err, tt.want)
+		}
+	}
 }

@@ -11,6 +11,7 @@
 package jose
 
 import (
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"slices"
@@ -34,6 +35,10 @@ const (
 
 	maxToken = 16 << 10 // bytes, where Want.Limit is 0
 	maxTries = 5        // keys that are tried for one token
+
+	// Of a key that a token brings along: anybody can send one, and a check with the largest key takes 20 times as long.
+	maxOwnRSA = 4096 // bits
+	maxOwnE   = 65537
 )
 
 // Algs are the algorithms that are verified.
@@ -205,6 +210,9 @@ func (t *parsedToken) readOwn(h object) error {
 	}
 	if !t.own.fits(t.Alg) {
 		return refuse("its jwk is not for alg %s", t.Alg)
+	}
+	if r, ok := t.own.public.(*rsa.PublicKey); ok && (r.N.BitLen() > maxOwnRSA || r.E > maxOwnE) {
+		return refuse("its jwk has more than %d bits, or an e above %d", maxOwnRSA, maxOwnE)
 	}
 	return nil
 }
