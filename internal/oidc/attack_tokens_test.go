@@ -4,11 +4,13 @@ import (
 	"crypto/rand"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/server/servertest"
 )
@@ -149,4 +151,43 @@ func TestObjectAsAssertion(t *testing.T) {
 	if got := sent(t, s.authorize(url.Values{"client_id": {"signs"}, "redirect_uri": {servertest.Redirect}, "request": {s.assertion(t, by, "signs")}})); got.Get("error") != "invalid_request_object" {
 		t.Errorf("JW-05: a client assertion as a request object got %v", got)
 	}
+}
+
+// TestKeysThatHang (FT-03): the key set of an application never comes. Each answer says so within 2 s, each is on record as an outage, and none
+// is taken for one of the database.
+func TestKeysThatHang(t *testing.T) {
+	t.Parallel()
+	refusalsOnEngines(t, func(t *testing.T, s *refusals) {
+		gone := make(chan struct{})
+		web := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			select {
+			case <-gone:
+			case <-r.Context().Done():
+			}
+		}))
+		t.Cleanup(web.Close)
+		t.Cleanup(func() { close(gone) })
+		by := newSigner(t, "ES256")
+		s.apply(t, "client_id: hang, token_endpoint_auth_method: private_key_jwt, jwks_uri: '"+web.URL+"/jwks', "+registered)
+		for range 2 {
+			began := time.Now()
+			p := s.call(t, http.MethodPost, "/token", asserted(s.assertion(t, by, "hang"), "grant_type", "client_credentials"))
+			if w := words(t, p); p.Status != http.StatusServiceUnavailable || p.Header.Get("Retry-After") == "" || w["error"] != "temporarily_unavailable" || !strings.Contains(w["error_description"], "jwks_uri") {
+				t.Errorf("FT-03: got %d %s", p.Status, p.Body)
+			}
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("FT-03: it took %v", took)
+			}
+		}
+		s.authorize(url.Values{"client_id": {"hang"}, "redirect_uri": {servertest.Redirect}, "request": {s.assertion(t, by, "hang")}})
+		events := s.Events(t, audit.TokenRefused, audit.AuthorizeRefused)
+		if len(events) != 3 {
+			t.Errorf("AU-01: 3 refusals left %d events", len(events))
+		}
+		for _, e := range events {
+			if e.Reason != audit.Outage {
+				t.Errorf("AU-01: %s is on record with the reason %q", e.Kind, e.Reason)
+			}
+		}
+	})
 }

@@ -120,7 +120,9 @@ func (p *Provider) authenticate(ctx context.Context, r *http.Request, form url.V
 		u.reason = audit.WrongSecret
 	case got.method == client.AuthPrivateKey:
 		if err := p.checkAssertion(ctx, u, got.assertion); err != nil {
-			u.reason = audit.WrongSecret
+			if u.reason = audit.WrongSecret; errors.Is(err, errNoKeys) {
+				u.reason = audit.Outage
+			}
 			return nil, err
 		}
 		right = true

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ory/fosite"
 
+	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/jose"
 )
 
@@ -50,7 +51,9 @@ func (a *asked) openObject(ctx context.Context) {
 			return
 		}
 	}
-	a.flaw = objectFlaw(err)
+	if a.flaw = objectFlaw(err); a.flaw == errNoKeys {
+		a.reason = audit.Outage
+	}
 }
 
 // objectFlaw turns what is wrong with a request object into what the application is told.
