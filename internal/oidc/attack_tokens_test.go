@@ -191,3 +191,65 @@ func TestKeysThatHang(t *testing.T) {
 		}
 	})
 }
+
+// TestRefreshBoundLater: the refresh token that a public client gets with a proof is bound to its key, also where the one before it was bound to
+// none (RFC 9449 §5).
+func TestRefreshBoundLater(t *testing.T) {
+	t.Parallel()
+	s := refusalsOnSQLite(t)
+	key, other := newSigner(t, "ES256"), newSigner(t, "ES256")
+	nonce := s.nonce(t, key)
+	ask := func(form url.Values, by *signer) *servertest.Page {
+		form.Set("client_id", "pub")
+		if by == nil {
+			return s.call(t, http.MethodPost, "/token", form)
+		}
+		return s.call(t, http.MethodPost, "/token", form, "DPoP", s.proof(t, *by, "POST", "/token", "nonce", nonce))
+	}
+	first := words(t, ask(codeForm(s.code(t, "pub")), nil))["refresh_token"]
+	second := words(t, ask(refreshForm(first), &key))["refresh_token"]
+	refused(t, "RFC 9449 §5: without a proof", ask(refreshForm(second), nil), "invalid_grant")
+	refused(t, "RFC 9449 §5: with another key", ask(refreshForm(second), &other), "invalid_grant")
+	if p := ask(refreshForm(second), &key); p.Status != http.StatusOK {
+		t.Errorf("with its key: %d %s", p.Status, p.Body)
+	}
+}
+
+// TestPollOnce (JW-02): an assertion, and a proof, count for one poll of a device that waits.
+func TestPollOnce(t *testing.T) {
+	t.Parallel()
+	refusalsOnEngines(t, func(t *testing.T, s *refusals) {
+		by, key := newSigner(t, "ES256"), newSigner(t, "EdDSA")
+		s.apply(t, "client_id: box, token_endpoint_auth_method: private_key_jwt, jwks: "+set(t, by.public())+", scope: openid, grant_types: ['"+client.GrantDevice+"']")
+		code := words(t, s.call(t, http.MethodPost, "/device_authorization", asserted(s.assertion(t, by, "box"), "scope", "openid")))["device_code"]
+		poll := func(assertion, proof string) *servertest.Page {
+			return s.call(t, http.MethodPost, "/token", asserted(assertion, "grant_type", client.GrantDevice, "device_code", code), "DPoP", proof)
+		}
+		nonce := s.nonce(t, key)
+		proof := func() string { return s.proof(t, key, "POST", "/token", "nonce", nonce) }
+		one, first := s.assertion(t, by, "box"), proof()
+		s.clock.Add(5 * time.Second)
+		refused(t, "the first poll", poll(one, first), "authorization_pending")
+		s.clock.Add(5 * time.Second)
+		refused(t, "JW-02: with the same assertion", poll(one, proof()), "invalid_client")
+		refused(t, "RFC 9449 §11.1: with the same proof", poll(s.assertion(t, by, "box"), first), "invalid_dpop_proof")
+		refused(t, "a good poll, at the pace", poll(s.assertion(t, by, "box"), proof()), "authorization_pending")
+	})
+}
+
+// TestPushedSize (DO-01): what strangers can have kept in the name of a public client has a size.
+func TestPushedSize(t *testing.T) {
+	t.Parallel()
+	s := refusalsOnSQLite(t)
+	push := func(n int) *servertest.Page {
+		form := with("pub", "state", strings.Repeat("s", 4096), "nonce", strings.Repeat("n", 4096))
+		for i := range n {
+			form.Set("x"+string(rune('a'+i)), strings.Repeat("x", 4000))
+		}
+		return s.call(t, http.MethodPost, "/par", form)
+	}
+	if p := push(1); p.Status != http.StatusCreated {
+		t.Errorf("12 KiB got %d %s", p.Status, p.Body)
+	}
+	refused(t, "DO-01: 48 KiB", push(10), "invalid_request")
+}

@@ -254,14 +254,23 @@ func (p *Provider) deviceToken(ctx context.Context, u *unit, r *http.Request) (*
 	return nil, errDeviceCode
 }
 
-// poll counts one poll of a request. Its error says what the device is told; nil: it was approved meanwhile.
+// poll counts one poll of a request, and uses up what came with it. Its error says what the device is told; nil: it was approved meanwhile.
 func (u *unit) poll(ctx context.Context, id string) error {
 	var found store.DevicePoll
 	err := u.p.db.Housekeep(ctx, func(t *store.Tx) (err error) {
+		if err = u.spend(t); err != nil {
+			return err
+		}
 		found, err = t.PollDeviceGrant(id, u.client.ID, pollSlack, devicePace)
 		return err
 	})
 	u.reason = ""
+	switch {
+	case u.replayed:
+		return u.spent(err)
+	case err == nil:
+		u.once = nil
+	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		u.reason = audit.Expired // long ago

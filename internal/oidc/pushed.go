@@ -25,7 +25,8 @@ import (
 const (
 	pushedLife   = 60 * time.Second
 	pushedPrefix = "urn:ietf:params:oauth:request_uri:"
-	pushedBytes  = 32 // of chance
+	pushedBytes  = 32       // of chance
+	pushedMost   = 24 << 10 // bytes of a request, form-encoded: strangers can have those of public clients kept
 )
 
 // pushedData is a pushed request as its row keeps it.
@@ -125,7 +126,11 @@ func pushable(form url.Values) url.Values {
 // keep stores the request. Nobody audits that: nothing follows from it until it is begun.
 func (a *asked) keep(ctx context.Context) (string, error) {
 	a.query.Del("id_token_hint") // its subject is among the needs
-	data, err := json.Marshal(pushedData{a.query.Encode(), a.needs.Subject})
+	query := a.query.Encode()
+	if len(query) > pushedMost {
+		return "", fosite.ErrInvalidRequest.WithHintf("The request is longer than %d bytes, form-encoded.", pushedMost)
+	}
+	data, err := json.Marshal(pushedData{query, a.needs.Subject})
 	if err != nil {
 		return "", err
 	}

@@ -193,7 +193,7 @@ func (s strategy) GenerateRefreshToken(ctx context.Context, _ fosite.Requester) 
 		u.gen++
 	}
 	w := wire{kind: kindRefresh, grant: u.grant.ID, more: uint64(u.gen), key: u.token.key}
-	if u.token.kind != kindRefresh && u.client.Public() {
+	if w.key == (thumbprint{}) && u.client.Public() {
 		w.key = u.key // RFC 9449 §5: who can prove nothing else proves the key
 	}
 	token := s.p.minter.mint(w)
