@@ -7,12 +7,14 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/server/servertest"
+	"github.com/portvakt/portvakt/internal/store/storetest"
 )
 
 // subjectForm asks for a token of a client's own in the place of one that it was handed (RFC 8693).
@@ -252,4 +254,73 @@ func TestPushedSize(t *testing.T) {
 		t.Errorf("12 KiB got %d %s", p.Status, p.Body)
 	}
 	refused(t, "DO-01: 48 KiB", push(10), "invalid_request")
+}
+
+// TestOutageOfTokens (FT-01, FT-02, FT-03): while the database is away, what came last says "try later" within 2 s as the rest does, and nothing
+// that counts once is used up by it.
+func TestOutageOfTokens(t *testing.T) {
+	s := newRefusals(t, storetest.Postgres(t), "")
+	by, key := newSigner(t, "ES256"), newSigner(t, "ES256")
+	s.apply(t, signs("signs", set(t, by.public())), "client_id: lossy, "+withKey+"refresh_grace: 30, "+registered, "client_id: still, "+withKey+"refresh_token_rotation: false, "+registered,
+		"client_id: ex, "+withKey+"grant_types: ['"+exchange+"'], scope: profile, token_exchange_from: [conf, ex]")
+	nonce, code := s.nonce(t, key), s.code(t, "signs")
+	proof := func(method, path, token string) string {
+		if token == "" {
+			return s.proof(t, key, method, path, "nonce", nonce)
+		}
+		return s.proof(t, key, method, path, "nonce", nonce, "ath", ath(token))
+	}
+	conf := basicOf("conf", servertest.Secret)
+	bound := words(t, s.call(t, http.MethodPost, "/token", codeForm(s.code(t, "conf")), "Authorization", conf, "DPoP", proof("POST", "/token", "")))
+	front, lossy, still := s.tokens(t, "conf"), s.tokens(t, "lossy"), s.tokens(t, "still")
+	exchanged := words(t, s.post(t, "/token", "ex", subjectForm(front["access_token"])))["access_token"]
+	redeem := codeForm(code)
+	for name, values := range asserted(s.assertion(t, by, "signs")) {
+		redeem[name] = values
+	}
+	push := with("signs", "scope", "openid")
+	for name, values := range asserted(s.assertion(t, by, "signs")) {
+		push[name] = values
+	}
+	token, own := proof("POST", "/token", ""), proof("GET", "/userinfo", bound["access_token"])
+	about, given := asserted(s.assertion(t, by, "signs"), "token", front["access_token"]), asserted(s.assertion(t, by, "signs"), "token", "x")
+	calls := map[string]func() *servertest.Page{
+		"a code, with assertion and proof": func() *servertest.Page { return s.call(t, http.MethodPost, "/token", redeem, "DPoP", token) },
+		"a push, with an assertion":        func() *servertest.Page { return s.call(t, http.MethodPost, "/par", push) },
+		"introspection by assertion":       func() *servertest.Page { return s.call(t, http.MethodPost, "/introspect", about) },
+		"revocation by assertion":          func() *servertest.Page { return s.call(t, http.MethodPost, "/revoke", given) },
+		"userinfo with a proof": func() *servertest.Page {
+			return s.call(t, http.MethodGet, "/userinfo", nil, "Authorization", "DPoP "+bound["access_token"], "DPoP", own)
+		},
+		"an exchange":                    func() *servertest.Page { return s.post(t, "/token", "ex", subjectForm(front["access_token"])) },
+		"about an exchanged token":       func() *servertest.Page { return s.post(t, "/introspect", "ex", url.Values{"token": {exchanged}}) },
+		"a refresh with grace":           func() *servertest.Page { return s.post(t, "/token", "lossy", refreshForm(lossy["refresh_token"])) },
+		"a refresh that does not rotate": func() *servertest.Page { return s.post(t, "/token", "still", refreshForm(still["refresh_token"])) },
+	}
+	storetest.Stop()
+	var all sync.WaitGroup
+	for what, call := range calls {
+		all.Go(func() {
+			began := time.Now()
+			p := call()
+			if p.Status != http.StatusServiceUnavailable || p.Header.Get("Retry-After") == "" || words(t, p)["error"] != "temporarily_unavailable" {
+				t.Errorf("FT-03: %s got %d %s", what, p.Status, p.Body)
+			}
+			if took := time.Since(began); took > 3*time.Second {
+				t.Errorf("FT-03: %s took %v", what, took)
+			}
+		})
+	}
+	all.Wait()
+	storetest.Continue()
+	for end := time.Now().Add(10 * time.Second); s.post(t, "/introspect", "conf", url.Values{"token": {"x"}}).Status != http.StatusOK; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the service is not whole again")
+		}
+	}
+	for what, call := range calls {
+		if p := call(); p.Status/100 != 2 {
+			t.Errorf("FT-03: after the outage %s got %d %s", what, p.Status, p.Body)
+		}
+	}
 }
