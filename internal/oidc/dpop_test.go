@@ -142,6 +142,22 @@ func TestDPoPRefused(t *testing.T) {
 	refused(t, "dpop_jkt of another key than the proof's", s.call(t, http.MethodPost, "/par", push, "Authorization", basicOf("must", servertest.Secret), "DPoP", s.proof(t, key, "POST", "/par", "nonce", nonce)), "invalid_dpop_proof")
 }
 
+// TestDPoPExchange: a bound token is exchanged for one that is bound, to the key of the client that exchanges it.
+func TestDPoPExchange(t *testing.T) {
+	t.Parallel()
+	s := refusalsOnSQLite(t)
+	s.apply(t, "client_id: middle, client_secret: "+servertest.Secret+", grant_types: ['"+exchange+"'], scope: profile, token_exchange_from: [conf]")
+	key, own := newSigner(t, "ES256"), newSigner(t, "ES256")
+	nonce := s.nonce(t, key)
+	first := object(t, s.call(t, http.MethodPost, "/token", codeForm(s.code(t, "conf")), "Authorization", basicOf("conf", servertest.Secret), "DPoP", s.proof(t, key, "POST", "/token", "nonce", nonce)))
+	form := url.Values{"grant_type": {exchange}, "subject_token": {first["access_token"].(string)}, "subject_token_type": {"urn:ietf:params:oauth:token-type:access_token"}}
+	refused(t, "without a proof", s.post(t, "/token", "middle", form), "invalid_dpop_proof")
+	p := s.call(t, http.MethodPost, "/token", form, "Authorization", basicOf("middle", servertest.Secret), "DPoP", s.proof(t, own, "POST", "/token", "nonce", nonce))
+	if got := object(t, p); p.Status != http.StatusOK || got["token_type"] != "DPoP" {
+		t.Errorf("got %d %s", p.Status, p.Body)
+	}
+}
+
 // TestDPoPOnce: one proof counts once, over two instances.
 func TestDPoPOnce(t *testing.T) {
 	t.Parallel()

@@ -56,6 +56,10 @@ func (p *Provider) exchange(ctx context.Context, u *unit, form url.Values) (*tok
 		}
 		return nil, errSubject
 	}
+	if u.token.key != (thumbprint{}) && u.key == (thumbprint{}) {
+		u.grant, u.reason = nil, audit.BadRequest
+		return nil, errProof.WithHint("The subject_token is bound to a key, so what it is exchanged for has to be as well; send a DPoP proof.")
+	}
 	if !u.allowed(u.client) {
 		u.reason = audit.NotAllowed
 		return nil, fosite.ErrInvalidGrant.WithHint("The person may not use this client, or did not sign in strongly enough for it.")
