@@ -44,7 +44,7 @@ start() {
 
 # answers URL: waits until something answers there.
 answers() {
-  for _ in $(seq 300); do
+  for _ in $(seq 900); do
     [ "$(curl -s -o /dev/null -w '%{http_code}' "$1")" != 000 ] && return
     sleep 0.2
   done
