@@ -73,6 +73,7 @@ type tab struct {
 
 	mu     sync.Mutex
 	wrong  []string
+	may    []string // addresses of which the browser's log may tell errors
 	visits []string // addresses of documents, redirects included
 }
 
@@ -132,7 +133,7 @@ func (b *tab) watch(event any) {
 	note := func(format string, args ...any) { b.wrong = append(b.wrong, fmt.Sprintf(format, args...)) }
 	switch e := event.(type) {
 	case *log.EventEntryAdded:
-		if e.Entry.Level == log.EntryLevelError {
+		if e.Entry.Level == log.EntryLevelError && !b.expected(e.Entry.URL) {
 			note("browser log: %s: %s %s", e.Entry.Source, e.Entry.Text, e.Entry.URL)
 		}
 	case *runtime.EventConsoleAPICalled:
@@ -157,6 +158,17 @@ func (b *tab) watch(event any) {
 			note("a request left the machine: %s", e.Request.URL)
 		}
 	}
+}
+
+// mayLog lets the browser's log tell errors of what begins with these addresses.
+func (b *tab) mayLog(addresses ...string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.may = append(b.may, addresses...)
+}
+
+func (b *tab) expected(address string) bool {
+	return slices.ContainsFunc(b.may, func(prefix string) bool { return strings.HasPrefix(address, prefix) })
 }
 
 func onThisMachine(host string) bool {

@@ -24,6 +24,28 @@ func Origin(redirect string) string {
 	return u.Scheme + "://" + u.Host
 }
 
+// Origins returns where a public client runs in browsers: the origins of its https and http redirect URIs, as browsers write them in the
+// header Origin (RFC 6454 §6.2), so in lower case and without a port that goes without saying. A loopback port is the registered one: the
+// leeway of MatchRedirect is for native applications. A confidential client has none: a secret has no place in a browser.
+func (c *Client) Origins() []string {
+	if !c.Public() {
+		return nil
+	}
+	var out []string
+	for _, redirect := range c.RedirectURIs {
+		u, err := url.Parse(redirect)
+		if err != nil || u.User != nil || u.Scheme != "https" && u.Scheme != "http" || schemeFault(u, true) != "" || hostFault(u) != "" {
+			continue
+		}
+		host := strings.ToLower(u.Host)
+		if port := map[string]string{"https": ":443", "http": ":80"}[u.Scheme]; u.Port() != "" {
+			host = strings.TrimSuffix(host, port)
+		}
+		out = append(out, u.Scheme+"://"+host)
+	}
+	return out
+}
+
 // redirectFault says what is wrong with an address that somebody wants to register and what to do, or "". The rules
 // are those of RFC 9700 §2.1 and RFC 8252 §7, plus everything two readers of a URL have ever disagreed about.
 func redirectFault(raw string, public bool) string {

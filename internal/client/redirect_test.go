@@ -3,6 +3,7 @@ package client
 import (
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -230,6 +231,23 @@ func TestOrigin(t *testing.T) {
 		if got := Origin(uri); got != want {
 			t.Errorf("Origin(%q) = %q, want %q", uri, got, want)
 		}
+	}
+}
+
+// TestOrigins (TK-03): of public clients, on the web, as browsers write them.
+func TestOrigins(t *testing.T) {
+	c := sample(func(c *Client) {
+		c.AuthMethod = AuthNone
+		c.RedirectURIs = []string{"https://App.Example/cb", "https://app.example:443/x?y=1", "https://app.example:8443/cb", "http://localhost:80/cb", "http://127.0.0.1:5173/cb", "http://[::1]:80/cb",
+			"https://[2001:db8::1]:443/cb", "com.example.app:/cb", "com.example.app://host/cb", "http://plain.example/cb", "https://user@app.example/cb"}
+	})
+	want := []string{"https://app.example", "https://app.example", "https://app.example:8443", "http://localhost", "http://127.0.0.1:5173", "http://[::1]", "https://[2001:db8::1]"}
+	if got := c.Origins(); !slices.Equal(got, want) {
+		t.Errorf("TK-03: got %q, want %q", got, want)
+	}
+	c.AuthMethod = AuthBasic
+	if got := c.Origins(); got != nil {
+		t.Errorf("TK-03: a confidential client has the origins %q", got)
 	}
 }
 

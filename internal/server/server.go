@@ -59,12 +59,8 @@ func (s *Server) routes() {
 		s.mux.HandleFunc("GET "+path, s.OIDC.Discovery)
 	}
 	s.mux.HandleFunc("GET "+oidc.PathJWKS, s.OIDC.JWKS)
-	s.mux.HandleFunc("POST "+oidc.PathPush, s.protocol(s.OIDC.Push))
-	s.mux.HandleFunc("POST "+oidc.PathToken, s.protocol(s.OIDC.Token))
+	s.browserRoutes()
 	s.mux.HandleFunc("POST "+oidc.PathIntrospect, s.protocol(s.OIDC.Introspect))
-	s.mux.HandleFunc("POST "+oidc.PathRevoke, s.protocol(s.OIDC.Revoke))
-	s.mux.HandleFunc("GET "+oidc.PathUserInfo, s.protocol(s.OIDC.UserInfo))
-	s.mux.HandleFunc("POST "+oidc.PathUserInfo, s.protocol(s.OIDC.UserInfo))
 
 	s.mux.HandleFunc("GET "+oidc.PathAuthorize, s.noHead(s.authorize))
 	s.mux.HandleFunc("POST "+oidc.PathAuthorize, s.authorizePost)

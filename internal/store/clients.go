@@ -144,6 +144,7 @@ type cache struct {
 	mu       sync.RWMutex
 	clients  map[client.ID]*Client
 	policy   *policy.Policy
+	origins  map[string]bool // of Client.Origins; nil: not read yet
 	revision string
 	seen     time.Time // wall clock of the last look at the revision; zero: there is no watch
 }
@@ -161,7 +162,7 @@ func (c *cache) see(revision string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if revision != c.revision || len(c.clients) > cacheSize {
-		c.clients, c.policy, c.revision = map[client.ID]*Client{}, nil, revision
+		c.clients, c.policy, c.origins, c.revision = map[client.ID]*Client{}, nil, nil, revision
 	}
 	c.seen = time.Now()
 }
