@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,8 @@ type clientCmd struct {
 	Show         clientShowCmd   `cmd:"" help:"Show one application."`
 	Remove       clientRemoveCmd `cmd:"" help:"Remove an application; its tokens stop working at once."`
 	RotateSecret clientRotateCmd `cmd:"" help:"Give an application a new secret, printed once; the present one works for a day more."`
+
+	RegistrationToken registrationCmd `cmd:"" help:"Tokens with which applications register themselves (RFC 7591)."`
 }
 
 type identified struct {
@@ -60,12 +63,34 @@ type clientListCmd struct {
 // Run lists applications.
 func (c *clientListCmd) Run(s *settings) error {
 	return command(s, func(ctx context.Context, v *service) error {
-		t := newTable(c.JSON, "CLIENT", "NAME", "GRANTS", "AUTHENTICATION", "ALG", "GROUPS")
+		t := newTable(c.JSON, "CLIENT", "NAME", "GRANTS", "AUTHENTICATION", "ALG", "GROUPS", "REGISTERED BY")
 		err := v.admin.Clients(ctx, func(c store.Client) error {
-			return t.row(c.Client, string(c.ID), c.Name, join(c.GrantTypes), c.AuthMethod, c.SigningAlg, join(c.AllowedGroups))
+			return t.row(listed(c), string(c.ID), c.Name, join(c.GrantTypes), c.AuthMethod, c.SigningAlg, join(c.AllowedGroups), registeredBy(c))
 		})
 		return errors.Join(err, t.out.Flush())
 	})
+}
+
+// listedClient is a registration, and the registration token by which it came if it registered itself.
+type listedClient struct {
+	client.Client
+	By string `json:"registered_by,omitempty"`
+}
+
+func listed(c store.Client) listedClient {
+	l := listedClient{Client: c.Client}
+	if c.Dynamic != nil {
+		l.By = c.Dynamic.Bounds.By
+	}
+	return l
+}
+
+// registeredBy names the registration token for people.
+func registeredBy(c store.Client) string {
+	if c.Dynamic == nil {
+		return "-"
+	}
+	return cmp.Or(c.Dynamic.Bounds.Name, c.Dynamic.Bounds.By)
 }
 
 type clientShowCmd struct {
@@ -80,7 +105,7 @@ func (c *clientShowCmd) Run(s *settings) error {
 		if err != nil {
 			return err
 		}
-		return printJSON(got.Client)
+		return printJSON(listed(got))
 	})
 }
 

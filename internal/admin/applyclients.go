@@ -34,7 +34,7 @@ func (s *Service) planClient(spec ClientSpec, now state, groups []string) ([]ste
 	switch {
 	case !known:
 		return []step{{what + ": created", put(audit.ClientCreated)}}, nil
-	case text(was.Client) != text(spec.Client):
+	case text(was.Client) != text(spec.Client) || was.Dynamic != nil: // who registered itself does not change itself any more
 		return []step{{what + ": changed", put(audit.ClientChanged)}}, nil
 	case mac != nil && !hmac.Equal(mac, was.Secret):
 		return []step{{what + ": new secret", put(audit.ClientSecretMade)}}, nil

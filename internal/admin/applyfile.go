@@ -174,19 +174,6 @@ func (c ClientSpec) check() error {
 	case c.Secret != "" && len(c.Secret) < minSecret:
 		faults = append(faults, fmt.Errorf("client_secret: has fewer than %d characters; make one with: openssl rand -base64 32", minSecret))
 	}
-	if err := checkKeys(c.Client); err != nil {
-		faults = append(faults, err)
-	}
+	faults = append(faults, jose.CheckRegistered(string(c.JWKS)))
 	return named("client "+string(c.ID), ": ", errors.Join(faults...))
-}
-
-// checkKeys says what is wrong with the keys that a registration brings.
-func checkKeys(c client.Client) error {
-	if c.JWKS == "" {
-		return nil
-	}
-	if _, err := jose.ParseKeys([]byte(c.JWKS)); err != nil {
-		return fmt.Errorf("jwks: %s", strings.TrimPrefix(err.Error(), "jose: "))
-	}
-	return nil
 }

@@ -60,6 +60,9 @@ const (
 	ClientChanged    Kind = "client.changed"
 	ClientRemoved    Kind = "client.removed"
 	ClientSecretMade Kind = "client.secret_rotated"
+	ClientRefused    Kind = "client.refused"
+	RegTokenMade     Kind = "registration_token.created"
+	RegTokenRevoked  Kind = "registration_token.revoked"
 	PolicyChanged    Kind = "policy.changed"
 	KeyCreated       Kind = "key.created"
 	KeyRotated       Kind = "key.rotated"
@@ -131,6 +134,9 @@ var sentences = [...]struct {
 	{ClientChanged, "an application's registration changed"},
 	{ClientRemoved, "an application was removed"},
 	{ClientSecretMade, "an application got a new secret"},
+	{ClientRefused, "an application was refused when it wanted to register itself, or to change its registration"},
+	{RegTokenMade, "a token was made with which applications can register themselves"},
+	{RegTokenRevoked, "a token with which applications can register themselves was taken away"},
 	{PolicyChanged, "a policy changed"},
 	{KeyCreated, "the keys were made, or those of an algorithm that is new"},
 	{KeyRotated, "a signing key was rotated"},

@@ -63,6 +63,12 @@ type Client struct {
 	AuthMethod string   `json:"token_endpoint_auth_method,omitempty" yaml:"token_endpoint_auth_method,omitempty"`
 	SigningAlg string   `json:"id_token_signed_response_alg,omitempty" yaml:"id_token_signed_response_alg,omitempty"`
 
+	UserInfoAlg string `json:"userinfo_signed_response_alg,omitempty" yaml:"userinfo_signed_response_alg,omitempty"` // absent: userinfo is plain JSON
+
+	// Under which sub it knows people: absent, or SubjectPairwise. See Sector.
+	SubjectType string `json:"subject_type,omitempty" yaml:"subject_type,omitempty"`
+	SectorURI   string `json:"sector_identifier_uri,omitempty" yaml:"sector_identifier_uri,omitempty"`
+
 	AuthSigningAlg string `json:"token_endpoint_auth_signing_alg,omitempty" yaml:"token_endpoint_auth_signing_alg,omitempty"` // of private_key_jwt; absent: any
 	JWKS           JWKS   `json:"jwks,omitempty" yaml:"jwks,omitempty"`
 	JWKSURI        string `json:"jwks_uri,omitempty" yaml:"jwks_uri,omitempty"`
@@ -123,6 +129,9 @@ func (c *Client) Normalise() {
 	}
 	if c.AccessTokenFormat == FormatOpaque {
 		c.AccessTokenFormat = ""
+	}
+	if c.SubjectType == SubjectPublic {
+		c.SubjectType = ""
 	}
 	if len(c.ResponseTypes) == 0 || slices.Equal(c.ResponseTypes, []string{"code"}) {
 		c.ResponseTypes = nil

@@ -57,6 +57,7 @@ func (c *Client) Validate() error {
 	c.checkResources(&f)
 	c.checkRequests(&f)
 	c.checkKeys(&f)
+	c.checkSubject(&f)
 	return errors.Join(f...)
 }
 
@@ -166,6 +167,9 @@ func (c *Client) checkGrants(f *faults) {
 func (c *Client) checkTokens(f *faults) {
 	if a := c.SigningAlg; a != "RS256" && a != "PS256" && a != "ES256" && a != "EdDSA" {
 		f.add("id_token_signed_response_alg", a, unavailable+"use RS256, PS256, ES256 or EdDSA")
+	}
+	if a := c.UserInfoAlg; a != "" && !slices.Contains(signingAlgs[:], a) {
+		f.add("userinfo_signed_response_alg", a, unavailable+"use RS256, PS256, ES256 or EdDSA, or remove it")
 	}
 	if c.AccessTokenFormat != "" && c.AccessTokenFormat != FormatJWT {
 		f.add("access_token_format", c.AccessTokenFormat, "is not known; use opaque or at+jwt")

@@ -73,6 +73,17 @@ func ParseKeys(jwks []byte) (*Keys, error) {
 	return keys, nil
 }
 
+// CheckRegistered says what is wrong with the member jwks of a client's registration, or nil; without one nothing is.
+func CheckRegistered(jwks string) error {
+	if jwks == "" {
+		return nil
+	}
+	if _, err := ParseKeys([]byte(jwks)); err != nil {
+		return fmt.Errorf("jwks: %s", strings.TrimPrefix(err.Error(), "jose: "))
+	}
+	return nil
+}
+
 // Thumbprint is the SHA-256 of a public key (RFC 7638) as base64url. It takes the keys that ParseKeys takes.
 func Thumbprint(jwk []byte) (string, error) {
 	if len(jwk) > maxKeySet {

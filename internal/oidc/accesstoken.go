@@ -72,12 +72,12 @@ func (u *unit) accessToken(g *store.Grant) (string, error) {
 	}
 	scopes := a.of(u.data.scopes())
 	c := accessClaims{Issuer: u.p.issuer, Subject: string(g.Client), Audience: a.at(u.data.Resources), Client: g.Client, Issued: u.now.Unix(),
-		Expires: a.expires().Unix(), ID: w.jti(), Scope: joinScopes(scopes), Session: string(g.Session), Actor: u.data.Actor, Key: confirm(u.key)}
+		Expires: a.expires().Unix(), ID: w.jti(), Scope: joinScopes(scopes), Session: u.p.sessionFor(u.client, g.Session), Actor: u.data.Actor, Key: confirm(u.key)}
 	if len(c.Audience) == 0 {
 		c.Audience = audience{u.p.issuer} // the default resource (RFC 9068 §3)
 	}
 	if g.User != "" {
-		c.Subject, c.AuthTime, c.ACR, c.AMR = string(g.User), u.data.AuthTime, user.Level(u.data.Proved), user.AMR(u.data.Proved)
+		c.Subject, c.AuthTime, c.ACR, c.AMR = u.p.subjectFor(u.client, g.User), u.data.AuthTime, user.Level(u.data.Proved), user.AMR(u.data.Proved)
 	}
 	if g.Person != nil && has(scopes, "groups") {
 		c.Groups = g.Person.Groups // RFC 9068 §2.2.3.1

@@ -15,7 +15,6 @@ import (
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/client"
-	"github.com/portvakt/portvakt/internal/fetch"
 	"github.com/portvakt/portvakt/internal/jose"
 	"github.com/portvakt/portvakt/internal/store"
 )
@@ -92,7 +91,7 @@ func (p *Provider) verifyOf(ctx context.Context, c *store.Client, token string, 
 			ctx, cancel = context.WithDeadline(ctx, end.Add(-recordTime))
 			defer cancel()
 		}
-		claims, _, err := p.remote.Verify(ctx, c.JWKSURI, fetch.Inside|fetch.Loopback, token, want)
+		claims, _, err := p.remote.Verify(ctx, c.JWKSURI, p.reach(c), token, want)
 		return claims, err
 	}
 	keys, err := jose.ParseKeys([]byte(c.JWKS))

@@ -13,9 +13,7 @@ import (
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/client"
-	"github.com/portvakt/portvakt/internal/fetch"
 	"github.com/portvakt/portvakt/internal/store"
-	"github.com/portvakt/portvakt/internal/user"
 )
 
 const (
@@ -31,13 +29,13 @@ const (
 // logoutClaims are those of a logout token (OpenID Connect Back-Channel Logout 1.0 §2.4). There is never a nonce.
 type logoutClaims struct {
 	Issuer   string              `json:"iss"`
-	Subject  user.ID             `json:"sub"`
+	Subject  string              `json:"sub"`
 	Audience client.ID           `json:"aud"`
 	Issued   int64               `json:"iat"`
 	Expires  int64               `json:"exp"`
 	ID       string              `json:"jti"`
 	Events   map[string]struct{} `json:"events"`
-	Session  user.SessionID      `json:"sid"`
+	Session  string              `json:"sid"`
 }
 
 const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
@@ -132,7 +130,7 @@ func (p *Provider) tellOne(ctx context.Context, c *store.Client, l store.Logout)
 	if err != nil {
 		return true, err
 	}
-	status, fault := p.fetch.PostForm(ctx, c.BackchannelLogoutURI, fetch.Inside|fetch.Loopback, url.Values{"logout_token": {token}})
+	status, fault := p.fetch.PostForm(ctx, c.BackchannelLogoutURI, p.reach(c), url.Values{"logout_token": {token}})
 	switch {
 	case ctx.Err() != nil:
 		return true, nil // another instance, or the next start, claims it when the lease is over
@@ -152,8 +150,8 @@ func (p *Provider) tellOne(ctx context.Context, c *store.Client, l store.Logout)
 
 func (p *Provider) logoutToken(c *store.Client, l store.Logout) (string, error) {
 	now := p.db.Now()
-	body, err := json.Marshal(logoutClaims{Issuer: p.issuer, Subject: l.User, Audience: c.ID, Issued: now.Unix(), Expires: now.Add(logoutLife).Unix(),
-		ID: rand.Text(), Events: map[string]struct{}{logoutEvent: {}}, Session: l.Session})
+	body, err := json.Marshal(logoutClaims{Issuer: p.issuer, Subject: p.subjectFor(c, l.User), Audience: c.ID, Issued: now.Unix(), Expires: now.Add(logoutLife).Unix(),
+		ID: rand.Text(), Events: map[string]struct{}{logoutEvent: {}}, Session: p.sessionFor(c, l.Session)})
 	if err != nil {
 		return "", err
 	}

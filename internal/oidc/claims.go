@@ -59,7 +59,7 @@ func (u *unit) single(c *store.Client, scopes []string, kept string) []string {
 // idClaims are the claims of an ID token (OpenID Connect Core §2, contract §4).
 type idClaims struct {
 	Issuer   string    `json:"iss"`
-	Subject  user.ID   `json:"sub"`
+	Subject  string    `json:"sub"`
 	Audience client.ID `json:"aud"`
 	Expires  int64     `json:"exp"`
 	Issued   int64     `json:"iat"`
@@ -81,8 +81,8 @@ func (p *Provider) idToken(u *unit, scopes []string, accessToken string) (string
 		return "", err
 	}
 	c := idClaims{
-		Issuer: p.issuer, Subject: g.User, Audience: g.Client, Issued: u.now.Unix(), Expires: u.now.Add(idTokenLife).Unix(),
-		AuthTime: u.data.AuthTime, AtHash: accessTokenHash(u.client.SigningAlg, accessToken), Session: string(g.Session),
+		Issuer: p.issuer, Subject: p.subjectFor(u.client, g.User), Audience: g.Client, Issued: u.now.Unix(), Expires: u.now.Add(idTokenLife).Unix(),
+		AuthTime: u.data.AuthTime, AtHash: accessTokenHash(u.client.SigningAlg, accessToken), Session: p.sessionFor(u.client, g.Session),
 		ACR: user.Level(u.data.Proved), AMR: user.AMR(u.data.Proved), personClaims: released,
 	}
 	if u.token.kind == kindCode {
@@ -107,11 +107,11 @@ func accessTokenHash(alg, token string) string {
 
 // hint is what an id_token_hint says of itself, once its signature is right.
 type hint struct {
-	Issuer   string         `json:"iss"`
-	Subject  user.ID        `json:"sub"`
-	Audience client.ID      `json:"aud"` // this service signs no list
-	Session  user.SessionID `json:"sid"`
-	Issued   int64          `json:"iat"`
+	Issuer   string    `json:"iss"`
+	Subject  string    `json:"sub"` // as its client knows the person; see about
+	Audience client.ID `json:"aud"` // this service signs no list
+	Session  string    `json:"sid"`
+	Issued   int64     `json:"iat"`
 }
 
 // readHint gives the content of an ID token that this service signed, however old: a hint may have expired (OpenID
@@ -126,4 +126,11 @@ func (p *Provider) readHint(token string) (hint, bool) {
 		return hint{}, false
 	}
 	return h, true
+}
+
+// about gives whom and which session a hint of c is about, or false if its names are none that c knows any more.
+func (p *Provider) about(c *store.Client, h hint) (user.ID, user.SessionID, bool) {
+	who, known := p.personOf(c, h.Subject)
+	session, same := p.sessionOf(c, h.Session)
+	return who, session, known && same
 }

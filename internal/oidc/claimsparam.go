@@ -10,13 +10,12 @@ import (
 	"github.com/ory/fosite"
 
 	"github.com/portvakt/portvakt/internal/store"
-	"github.com/portvakt/portvakt/internal/user"
 )
 
 // claimsAsked is what the parameter claims says that this service acts on (OpenID Connect Core §5.5). A claim that it does not know
 // is passed over, as §5.5.1 has it, and so is a value asked for of any claim but sub and acr.
 type claimsAsked struct {
-	subject  user.ID       // the person whom it names by a value of sub; empty: nobody
+	subject  string        // the person whom it names by a value of sub; empty: nobody
 	acr      *claimRequest // of the ID token; nil: not asked for
 	idToken  []string      // claims that are to be in the ID token
 	userInfo []string      // and at the userinfo endpoint
@@ -108,10 +107,10 @@ func (c *claimsAsked) askSubject(values []string) error {
 		if v == "" || len(v) > maxSubject {
 			return errClaims
 		}
-		if c.subject != "" && c.subject != user.ID(v) {
+		if c.subject != "" && c.subject != v {
 			return errSubjects
 		}
-		c.subject = user.ID(v)
+		c.subject = v
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ const (
 	PathIntrospect = "/introspect"
 	PathRevoke     = "/revoke"
 	PathLogout     = "/logout"
+	PathRegister   = "/register"             // RFC 7591; a client's own place is below it (RFC 7592)
 	PathDeviceAuth = "/device_authorization" // RFC 8628 §3.1
 	PathDevice     = "/device"               // where a person approves it: a page
 )
@@ -102,11 +103,13 @@ func (p *Provider) metadata() []byte {
 		"frontchannel_logout_supported":                            true,
 		"frontchannel_logout_session_supported":                    true,
 		"device_authorization_endpoint":                            at(PathDeviceAuth), // RFC 8628 §4
+		"registration_endpoint":                                    at(PathRegister),   // RFC 7591, with an initial access token
 		"scopes_supported":                                         []string{"openid", "profile", "email", "phone", "groups", "offline_access"},
 		"response_types_supported":                                 []string{"code"},
 		"response_modes_supported":                                 []string{"query", "form_post"},
 		"grant_types_supported":                                    []string{client.GrantCode, client.GrantRefresh, client.GrantClientCredentials, client.GrantExchange, client.GrantDevice},
-		"subject_types_supported":                                  []string{"public"},
+		"subject_types_supported":                                  []string{client.SubjectPublic, client.SubjectPairwise},
+		"userinfo_signing_alg_values_supported":                    signing,
 		"id_token_signing_alg_values_supported":                    signing,
 		"token_endpoint_auth_methods_supported":                    append(methods[:len(methods):len(methods)], client.AuthNone),
 		"introspection_endpoint_auth_methods_supported":            methods,

@@ -63,6 +63,7 @@ func publicError(err error) string {
 	case "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
 		"access_denied", "unsupported_response_type", "login_required", "interaction_required", "consent_required",
 		"account_selection_required", "unmet_authentication_requirements", "invalid_target", "invalid_token", "invalid_dpop_proof", "use_dpop_nonce", "invalid_request_uri", "invalid_request_object", "request_not_supported", "request_uri_not_supported", "registration_not_supported",
+		"invalid_client_metadata", "invalid_redirect_uri", "invalid_software_statement", // RFC 7591 §3.2.2
 		"authorization_pending", "slow_down", "expired_token", // RFC 8628 §3.5
 		"temporarily_unavailable", "server_error":
 		return code

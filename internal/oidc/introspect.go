@@ -82,16 +82,18 @@ func (u *unit) concerns() bool {
 }
 
 func (u *unit) introspection(scopes []string) introspection {
-	out := introspection{Active: true, Scope: joinScopes(scopes), ClientID: u.grant.Client, Issuer: u.p.issuer, Subject: string(u.grant.User),
-		Session: string(u.grant.Session), ACR: user.Level(u.data.Proved), AuthTime: u.data.AuthTime, Expires: u.grant.Expires.Unix(),
+	out := introspection{Active: true, Scope: joinScopes(scopes), ClientID: u.grant.Client, Issuer: u.p.issuer, Subject: u.p.subjectFor(u.client, u.grant.User),
+		Session: u.p.sessionFor(u.client, u.grant.Session), ACR: user.Level(u.data.Proved), AuthTime: u.data.AuthTime, Expires: u.grant.Expires.Unix(),
 		Audience: u.data.Resources, Actor: u.data.Actor, Key: confirm(u.token.key)}
 	if u.token.kind == kindAccess {
 		a := unpackAccess(u.token.more)
 		out.TokenType, out.Expires, out.Issued, out.Audience = tokenType(u.token.key), a.expires().Unix(), a.issued.Unix(), a.at(u.data.Resources)
 	}
-	if u.grant.Person != nil {
+	switch {
+	case u.grant.Person != nil && u.client.Pairwise(): // a user name would tell what sub does not
+	case u.grant.Person != nil:
 		out.Username = u.grant.Person.Username
-	} else {
+	default:
 		out.Subject = string(u.grant.Client) // RFC 9068 §2.2: a client acting for itself is its own subject
 	}
 	return out
@@ -123,8 +125,13 @@ func (p *Provider) signedIntrospection(w http.ResponseWriter, u *unit, out intro
 		p.writeFault(w, err)
 		return
 	}
+	writeJWT(w, introspectionType, token)
+}
+
+// writeJWT answers with a token that is the answer itself.
+func writeJWT(w http.ResponseWriter, media, token string) {
 	h := w.Header()
-	h["Content-Type"] = []string{introspectionType}
+	h["Content-Type"] = []string{media}
 	h["Cache-Control"] = noStore
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write([]byte(token))

@@ -24,10 +24,11 @@ type Logout struct {
 func (p *Provider) ReadLogout(ctx context.Context, get func(string) string) (Logout, error) {
 	var out Logout
 	id, token, back := client.ID(get("client_id")), get("id_token_hint"), get("post_logout_redirect_uri")
-	if h, ok := p.readHint(token); ok && (id == "" || id == h.Audience) {
-		id, out.Subject, out.Session = h.Audience, h.Subject, h.Session
+	h, hinted := p.readHint(token)
+	if hinted = hinted && (id == "" || id == h.Audience); hinted {
+		id = h.Audience
 	} else if token != "" {
-		out.Fault = "the id_token_hint is not an ID token that this service gave to this client"
+		out.Fault = foreignHint
 	}
 	if id == "" {
 		if back != "" && out.Fault == "" {
@@ -43,6 +44,13 @@ func (p *Provider) ReadLogout(ctx context.Context, get func(string) string) (Log
 		return out, err
 	}
 	out.Client = c
+	if hinted {
+		if who, session, ok := p.about(c, h); ok {
+			out.Subject, out.Session = who, session
+		} else {
+			out.Fault = foreignHint
+		}
+	}
 	if c.MatchPostLogout(back) {
 		out.Back = (&Response{Redirect: back, Params: stateOnly(get("state"))}).Location()
 	} else if back != "" && out.Fault == "" {
@@ -50,6 +58,8 @@ func (p *Provider) ReadLogout(ctx context.Context, get func(string) string) (Log
 	}
 	return out, nil
 }
+
+const foreignHint = "the id_token_hint is not an ID token that this service gave to this client"
 
 func stateOnly(state string) map[string][]string {
 	if state == "" {
@@ -78,7 +88,7 @@ func (p *Provider) LogoutFrames(ctx context.Context, session user.SessionID) ([]
 			return frames, err
 		}
 		if len(frames) < maxFrames {
-			r := Response{Redirect: c.FrontchannelLogoutURI, Params: url.Values{"iss": {p.issuer}, "sid": {string(session)}}}
+			r := Response{Redirect: c.FrontchannelLogoutURI, Params: url.Values{"iss": {p.issuer}, "sid": {p.sessionFor(c, session)}}}
 			frames = append(frames, r.Location())
 		}
 	}

@@ -55,6 +55,9 @@ type Provider struct {
 	secrets *macs // of client secrets
 	nonces  *macs // of DPoP
 	devices *macs // of user codes, and of addresses in the names of limits
+	names   *pseudonyms
+	own     bool          // the issuer is on this machine: development
+	callers chan struct{} // a seat for each registration that waits for an answer from elsewhere
 	fosite  *fosite.Fosite
 	docs    documents
 	fetch   *fetch.Client
@@ -66,6 +69,9 @@ type Provider struct {
 func New(o Options) *Provider {
 	p := &Provider{db: o.DB, ring: o.Ring, issuer: strings.TrimSuffix(o.Issuer, "/"), minter: newMinter(o.Ring.Secret("token")),
 		secrets: newMACs(o.Ring.Secret("client-secret")), nonces: newMACs(o.Ring.Secret("dpop-nonce")), devices: newMACs(o.Ring.Secret("device-grant")), fetch: o.Fetch, remote: jose.NewRemote(o.Fetch), log: o.Log}
+	p.names = newPseudonyms(o.Ring.Secret("pairwise-iv"), o.Ring.Secret("pairwise"))
+	p.own = fetch.Check(p.issuer, fetch.Public) != nil && fetch.Check(p.issuer, fetch.Loopback) == nil
+	p.callers = make(chan struct{}, sectorCalls)
 	p.fosite = p.compose()
 	p.docs.discovery = newDocument(p.metadata())
 	return p

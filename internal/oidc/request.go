@@ -134,9 +134,13 @@ func (a *asked) parseNeeds() error {
 	if a.query.Has("id_token_hint") {
 		h, ok := a.p.readHint(a.query.Get("id_token_hint"))
 		if !ok || h.Audience != a.client.ID {
-			return fosite.ErrInvalidRequest.WithHint("The id_token_hint is not an ID token that this service gave to this client.")
+			return errForeignHint
 		}
-		if err := a.expect(h.Subject); err != nil {
+		who, _, ok := a.p.about(a.client, h)
+		if !ok {
+			return errForeignHint
+		}
+		if err := a.expect(who); err != nil {
 			return err
 		}
 	}
@@ -145,7 +149,11 @@ func (a *asked) parseNeeds() error {
 		if a.claims, err = parseClaims(text); err != nil {
 			return err
 		}
-		if err := a.expect(a.claims.subject); err != nil {
+		who, ok := a.p.personOf(a.client, a.claims.subject)
+		if !ok {
+			return errNobody
+		}
+		if err := a.expect(who); err != nil {
 			return err
 		}
 	}
@@ -153,6 +161,11 @@ func (a *asked) parseNeeds() error {
 	a.needs.ACR = user.ACR(a.client.MinimumACR).Stronger(wanted)
 	return err
 }
+
+var (
+	errForeignHint = fosite.ErrInvalidRequest.WithHint("The id_token_hint is not an ID token that this service gave to this client.")
+	errNobody      = fosite.ErrInvalidRequest.WithHint("The value of the claim sub is none under which this client knows anybody.")
+)
 
 // expect notes whom the request is about, if anybody: it may name one person.
 func (a *asked) expect(who user.ID) error {

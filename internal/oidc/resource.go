@@ -11,6 +11,7 @@ import (
 	"github.com/ory/fosite"
 
 	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
 )
@@ -46,14 +47,14 @@ func (p *Provider) UserInfo(w http.ResponseWriter, r *http.Request, o audit.Orig
 
 // userInfo is what the userinfo endpoint says. Class and time of the sign-in are there for who asks (OpenID Connect Core §5.5).
 type userInfo struct {
-	Subject  user.ID  `json:"sub"`
+	Subject  string   `json:"sub"`
 	AuthTime int64    `json:"auth_time,omitempty"`
 	ACR      user.ACR `json:"acr,omitempty"`
 	personClaims
 }
 
 func (p *Provider) answerUserInfo(w http.ResponseWriter, u *unit, scopes []string) {
-	out := userInfo{Subject: u.grant.User}
+	out := userInfo{Subject: p.subjectFor(u.owner, u.grant.User)}
 	single := u.single(u.owner, scopes, u.data.InInfo)
 	if has(single, "auth_time") {
 		out.AuthTime = u.data.AuthTime
@@ -66,7 +67,32 @@ func (p *Provider) answerUserInfo(w http.ResponseWriter, u *unit, scopes []strin
 		p.writeFault(w, err)
 		return
 	}
+	if u.owner.UserInfoAlg != "" {
+		p.signedUserInfo(w, u, out)
+		return
+	}
 	writeJSON(w, http.StatusOK, out)
+}
+
+// userInfoType keeps a signed answer from being taken for an ID token, here and by applications (RFC 8725 §3.11).
+const userInfoType = "userinfo+jwt"
+
+// signedUserInfo answers a client that is registered for it with a JWT (OpenID Connect Core §5.3.2).
+func (p *Provider) signedUserInfo(w http.ResponseWriter, u *unit, out userInfo) {
+	body, err := json.Marshal(struct {
+		Issuer   string    `json:"iss"`
+		Audience client.ID `json:"aud"`
+		userInfo
+	}{p.issuer, u.owner.ID, out})
+	var token string
+	if err == nil {
+		token, err = p.ring.Sign(u.owner.UserInfoAlg, userInfoType, body)
+	}
+	if err != nil {
+		p.writeFault(w, err)
+		return
+	}
+	writeJWT(w, "application/jwt", token)
 }
 
 const dpopChallenge = `DPoP algs="EdDSA ES256 PS256 RS256"` // RFC 9449 §7.1

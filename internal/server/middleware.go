@@ -91,6 +91,12 @@ func (s *Server) protocol(fn func(http.ResponseWriter, *http.Request, audit.Orig
 	}
 }
 
+// registration is protocol for an endpoint that may have to wait for an answer from elsewhere; each of its looks into the database has a limit of
+// its own.
+func (s *Server) registration(fn func(http.ResponseWriter, *http.Request, audit.Origin)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { fn(w, r, s.origin(w, r)) }
+}
+
 // noHead refuses HEAD where a GET has effects: the mux would take it for one.
 func (s *Server) noHead(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

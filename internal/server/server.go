@@ -61,6 +61,10 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("GET "+oidc.PathJWKS, s.OIDC.JWKS)
 	s.browserRoutes()
 	s.mux.HandleFunc("POST "+oidc.PathIntrospect, s.protocol(s.OIDC.Introspect))
+	s.mux.HandleFunc("POST "+oidc.PathRegister, s.registration(s.OIDC.Register))
+	for _, method := range []string{"GET ", "PUT ", "DELETE "} {
+		s.mux.HandleFunc(method+oidc.PathRegister+"/{id}", s.registration(s.OIDC.ManageClient))
+	}
 
 	s.mux.HandleFunc("GET "+oidc.PathAuthorize, s.noHead(s.authorize))
 	s.mux.HandleFunc("POST "+oidc.PathAuthorize, s.authorizePost)

@@ -19,6 +19,7 @@ type Client struct {
 	OldSecret []byte
 	OldUntil  time.Time
 	Granted   []string // its scopes, split once
+	Dynamic   *Dynamic // nil: an administrator registered it
 	Created   time.Time
 	Updated   time.Time
 }
@@ -29,7 +30,7 @@ func (t *Tx) AddClient(c client.Client, secret []byte) error {
 	if err != nil {
 		return err
 	}
-	t.do("insert into clients (id, metadata, logout_uri, secret, old_secret, old_until, created_at, updated_at) values ($1, $2, $3, $4, $5, 0, $6, $6)",
+	t.do("insert into clients (id, metadata, logout_uri, secret, old_secret, old_until, managed_by, bounds, created_at, updated_at) values ($1, $2, $3, $4, $5, 0, $5, '', $6, $6)",
 		string(c.ID), string(body), c.BackchannelLogoutURI, orEmpty(secret), []byte{}, micros(t.now))
 	t.bump()
 	return nil
@@ -42,14 +43,15 @@ func (t *Tx) SetClientSecret(id client.ID, secret []byte, until time.Time) {
 	t.bump()
 }
 
-// PutClient registers c or replaces its registration. Secret nil keeps the present one.
+// PutClient registers c or replaces its registration. Secret nil keeps the present one. Of a client that registered itself an administrator
+// takes over: it cannot change itself any more.
 func (t *Tx) PutClient(c client.Client, secret []byte) error {
 	body, err := json.Marshal(c)
 	if err != nil {
 		return err
 	}
-	t.do(`insert into clients (id, metadata, logout_uri, secret, old_secret, old_until, created_at, updated_at) values ($1, $2, $3, $4, $5, 0, $6, $6)
-on conflict (id) do update set metadata = $2, logout_uri = $3, updated_at = $6`, string(c.ID), string(body), c.BackchannelLogoutURI, orEmpty(secret), []byte{}, micros(t.now))
+	t.do(`insert into clients (id, metadata, logout_uri, secret, old_secret, old_until, managed_by, bounds, created_at, updated_at) values ($1, $2, $3, $4, $5, 0, $5, '', $6, $6)
+on conflict (id) do update set metadata = $2, logout_uri = $3, managed_by = $5, bounds = '', updated_at = $6`, string(c.ID), string(body), c.BackchannelLogoutURI, orEmpty(secret), []byte{}, micros(t.now))
 	if secret != nil {
 		t.do("update clients set secret = $2, old_until = 0 where id = $1", string(c.ID), secret)
 	}
@@ -98,17 +100,24 @@ func (t *Tx) ClientByID(id client.ID) (Client, error) {
 	return c, err
 }
 
-const clientColumns = "metadata, secret, old_secret, old_until, created_at, updated_at"
+const clientColumns = "metadata, secret, old_secret, old_until, managed_by, bounds, created_at, updated_at"
 
 func scanClient(s scanner) (Client, error) {
 	var c Client
-	var body string
+	var body, bounds string
+	var managed []byte
 	var old, created, updated int64
-	if err := s.Scan(&body, &c.Secret, &c.OldSecret, &old, &created, &updated); err != nil {
+	if err := s.Scan(&body, &c.Secret, &c.OldSecret, &old, &managed, &bounds, &created, &updated); err != nil {
 		return c, err
 	}
 	if err := json.Unmarshal([]byte(body), &c.Client); err != nil {
 		return c, fmt.Errorf("store: a client's registration is damaged: %w", err)
+	}
+	if len(managed) > 0 {
+		c.Dynamic = &Dynamic{Token: managed}
+		if err := json.Unmarshal([]byte(bounds), &c.Dynamic.Bounds); err != nil {
+			return c, fmt.Errorf("store: the bounds of a client are damaged: %w", err)
+		}
 	}
 	c.Granted = c.Scopes()
 	c.OldUntil, c.Created, c.Updated = instant(old), instant(created), instant(updated)

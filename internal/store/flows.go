@@ -138,6 +138,7 @@ func (t *Tx) Sweep() (int64, error) {
 		{"devices", "id", "expires_at", day},
 		{"used", "id", "expires_at", 0},
 		{"outbox", "id", "expires_at", 0},
+		{"registration_tokens", "id", "expires_at", 30 * day},
 	} {
 		err := t.rows(func(scanner) error { gone++; return nil }, "delete from "+s.table+" where "+s.key+" in (select "+s.key+" from "+
 			s.table+" where "+s.when+" < $1 limit 1000) returning 1", micros(t.now.Add(-s.before)))

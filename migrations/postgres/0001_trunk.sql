@@ -137,8 +137,21 @@ create table clients (
   secret     bytea not null,
   old_secret bytea not null,
   old_until  bigint not null,
+  managed_by bytea not null,
+  bounds     text not null,
   created_at bigint not null,
   updated_at bigint not null
+);
+
+create table registration_tokens (
+  id         text primary key,
+  token      bytea not null unique,
+  name       text not null,
+  bounds     text not null,
+  uses       bigint not null,
+  used       bigint not null,
+  created_at bigint not null,
+  expires_at bigint not null
 );
 
 create table policies (

@@ -137,8 +137,21 @@ create table clients (
   secret     blob not null,
   old_secret blob not null,
   old_until  integer not null,
+  managed_by blob not null,
+  bounds     text not null,
   created_at integer not null,
   updated_at integer not null
+);
+
+create table registration_tokens (
+  id         text primary key,
+  token      blob not null unique,
+  name       text not null,
+  bounds     text not null,
+  uses       integer not null,
+  used       integer not null,
+  created_at integer not null,
+  expires_at integer not null
 );
 
 create table policies (
