@@ -210,6 +210,7 @@ func (p *Provider) replace(r *http.Request, o audit.Origin, was store.Client, to
 		}
 		return t.Record(audit.Event{Kind: audit.ClientChanged, Actor: string(c.ID), Client: string(c.ID)})
 	})
+	p.db.Forget(c.ID)
 	return p.registered(c, was.Created.Unix(), given, token), orRefused(err, errNotManaged)
 }
 
@@ -222,6 +223,7 @@ func (p *Provider) withdraw(ctx context.Context, o audit.Origin, c store.Client)
 		t.RemoveClient(c.ID)
 		return t.Record(audit.Event{Kind: audit.ClientRemoved, Actor: string(c.ID), Client: string(c.ID)})
 	})
+	p.db.Forget(c.ID)
 	return orRefused(err, errNotManaged)
 }
 

@@ -198,6 +198,14 @@ func (db *DB) Client(ctx context.Context, id client.ID) (*Client, error) {
 	return c, nil
 }
 
+// Forget drops a registration from what this instance remembers: who has just changed it through this instance is to find it changed. Others
+// notice as Client says.
+func (db *DB) Forget(id client.ID) {
+	db.cache.mu.Lock()
+	defer db.cache.mu.Unlock()
+	delete(db.cache.clients, id)
+}
+
 func (db *DB) readClient(ctx context.Context, id client.ID, revision string) (*Client, error) {
 	var c *Client
 	err := db.View(ctx, func(t *Tx) error {
