@@ -160,8 +160,26 @@ func within(c *client.Client, b store.Bounds) error {
 	if err := errors.Join(c.Validate(), jose.CheckRegistered(string(c.JWKS))); err != nil {
 		return faulty(err)
 	}
+	if c.Pairwise() {
+		if err := staysInSector(c); err != nil {
+			return err
+		}
+	}
 	if !user.ACR(c.MinimumACR).Meets(user.ACR(b.MinimumACR)) {
 		return errMetadata.WithHint("minimum_acr: is weaker than " + b.MinimumACR + ", which clients that register themselves with this token ask for; remove it.")
+	}
+	return nil
+}
+
+// staysInSector refuses what would tell a pairwise client that registered itself by which names a sector that is not its own knows people. Whose
+// the sector is shows in where codes go: to redirect URIs on its host, or in its document. So nothing may bring a sub elsewhere.
+func staysInSector(c *client.Client) error {
+	at := client.Origin(c.BackchannelLogoutURI)
+	switch {
+	case c.Grant(client.GrantDevice):
+		return errMetadata.WithHint("subject_type: pairwise does not go with the grant type " + client.GrantDevice + " for clients that register themselves; leave one of them out.")
+	case at != "" && !slices.ContainsFunc(c.RedirectURIs, func(uri string) bool { return client.Origin(uri) == at }):
+		return errMetadata.WithHint("backchannel_logout_uri: is on another host or port than every redirect URI, and subject_type is pairwise; use the application's own.")
 	}
 	return nil
 }

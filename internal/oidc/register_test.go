@@ -279,6 +279,7 @@ func TestRegistrationRefused(t *testing.T) {
 		`{` + uri + `,"request_uris":["https://app.example/r"]}`:                                               meta,
 		`{` + uri + `,"subject_type":"x"}`:                                                                     meta,
 		`{"redirect_uris":["https://a.example/","https://b.example/"],"subject_type":"pairwise"}`:              meta,
+		`{` + uri + `,"subject_type":"pairwise","backchannel_logout_uri":"https://other.example/out"}`:         meta,
 		`{` + uri + `,"software_statement":"eyJ"}`:                                                             "invalid_software_statement",
 	} {
 		refused(t, "AD-06, RU-05: "+body[:min(len(body), 150)], s.send(t, http.MethodPost, "/register", token, body), want)
@@ -404,6 +405,24 @@ func TestSector(t *testing.T) {
 	answer = `["https://b.example/","https://c.example/","` + servertest.Redirect + `"]`
 	refused(t, "a redirect", s.send(t, http.MethodPost, "/register", token, body("/elsewhere")), "invalid_client_metadata")
 	s.enrol(t, token, body("/"))
+}
+
+// TestForeignSector: who registers with the redirect URI, or the sector document, of somebody else gets no name of that sector: not by a device, which
+// needs no redirect, and not by a logout token.
+func TestForeignSector(t *testing.T) {
+	t.Parallel()
+	s := refusalsOnSQLite(t)
+	victim := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`["` + servertest.Redirect + `"]`))
+	}))
+	t.Cleanup(victim.Close)
+	token := s.initial(t, func(r *store.RegistrationToken) { r.GrantTypes = append(r.GrantTypes, client.GrantDevice) })
+	device, own := `"grant_types":["authorization_code","`+client.GrantDevice+`"]`, `"redirect_uris":["`+servertest.Redirect+`"]`
+	for _, body := range []string{device + `,` + own, `"grant_types":["` + client.GrantDevice + `"],"sector_identifier_uri":"` + victim.URL + `"`,
+		own + `,"backchannel_logout_uri":"https://app.example:8443/out"`, own + `,"backchannel_logout_uri":"https://evil.example/out","sector_identifier_uri":"` + victim.URL + `"`} {
+		refused(t, "AD-06: "+body, s.send(t, http.MethodPost, "/register", token, `{"subject_type":"pairwise",`+body+`}`), "invalid_client_metadata")
+	}
+	s.enrol(t, token, `{"subject_type":"pairwise",`+own+`,"backchannel_logout_uri":"https://app.example/out"}`)
 }
 
 // TestRegistrationRace: 200 clients register with a token for one, over two instances: one of them is registered.
