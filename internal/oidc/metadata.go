@@ -29,7 +29,7 @@ var (
 	// givenMembers are an administrator's to set. One that says what holds anyway may stand there: who changes a registration sends all of it.
 	givenMembers = [...]string{"allowed_groups", "resources", "resource_server", "token_exchange_from", "kiosk", "require_consent", "privacy"}
 	// missingMembers ask for what this service does not do: who relies on one is told, and not left to believe that it holds.
-	missingMembers = [...]string{"default_max_age", "default_acr_values", "request_uris", "id_token_encrypted_response_alg", "id_token_encrypted_response_enc",
+	missingMembers = [...]string{"default_max_age", "default_acr_values", "id_token_encrypted_response_alg", "id_token_encrypted_response_enc",
 		"userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc", "request_object_encryption_alg", "request_object_encryption_enc",
 		"introspection_encrypted_response_alg", "introspection_encrypted_response_enc", "authorization_signed_response_alg",
 		"authorization_encrypted_response_alg", "authorization_encrypted_response_enc", "tls_client_certificate_bound_access_tokens",

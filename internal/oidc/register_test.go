@@ -276,7 +276,6 @@ func TestRegistrationRefused(t *testing.T) {
 		`{` + uri + `,"userinfo_signed_response_alg":"HS256"}`:                                                 meta,
 		`{` + uri + `,"id_token_encrypted_response_alg":"RSA-OAEP"}`:                                           meta,
 		`{` + uri + `,"default_max_age":60}`:                                                                   meta,
-		`{` + uri + `,"request_uris":["https://app.example/r"]}`:                                               meta,
 		`{` + uri + `,"subject_type":"x"}`:                                                                     meta,
 		`{"redirect_uris":["https://a.example/","https://b.example/"],"subject_type":"pairwise"}`:              meta,
 		`{` + uri + `,"subject_type":"pairwise","backchannel_logout_uri":"https://other.example/out"}`:         meta,
