@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -422,42 +421,4 @@ func TestForeignSector(t *testing.T) {
 		refused(t, "AD-06: "+body, s.send(t, http.MethodPost, "/register", token, `{"subject_type":"pairwise",`+body+`}`), "invalid_client_metadata")
 	}
 	s.enrol(t, token, `{"subject_type":"pairwise",`+own+`,"backchannel_logout_uri":"https://app.example/out"}`)
-}
-
-// TestRegistrationRace: 200 clients register with a token for one, over two instances: one of them is registered.
-func TestRegistrationRace(t *testing.T) {
-	t.Parallel()
-	refusalsOnEngines(t, func(t *testing.T, s *refusals) {
-		both := []*refusals{s, {s.Second(t), s.clock, nil}}
-		for range 3 {
-			token := s.initial(t, func(r *store.RegistrationToken) { r.Uses = 1 })
-			var mu sync.Mutex
-			var wg sync.WaitGroup
-			got := map[int]int{}
-			for i := range 200 {
-				wg.Go(func() {
-					r, err := http.NewRequest(http.MethodPost, both[i%2].URL+"/register", strings.NewReader(plainMetadata))
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					r.Header.Set("Content-Type", "application/json")
-					r.Header.Set("Authorization", "Bearer "+token)
-					resp, err := plain.Do(r)
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					resp.Body.Close()
-					mu.Lock()
-					got[resp.StatusCode]++
-					mu.Unlock()
-				})
-			}
-			wg.Wait()
-			if got[http.StatusCreated] != 1 || got[http.StatusUnauthorized] != 199 {
-				t.Fatalf("AD-06: 200 rivals got %v", got)
-			}
-		}
-	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/server/servertest"
+	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/store/storetest"
 )
 
@@ -31,7 +32,11 @@ func TestOutage(t *testing.T) {
 	tv, asking := a.television(t, "tv", "openid"), b.Get("/device")
 	codeForm := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {servertest.Redirect}, "code_verifier": {verifier}}
 	pushed := "/authorize?client_id=conf&request_uri=urn:ietf:params:oauth:request_uri:" + a.pushed(t, "conf")
+	initial := a.initial(t)
 	calls := map[string]func() *servertest.Page{
+		"registration":        func() *servertest.Page { return a.registers(t, http.MethodPost, "/register", initial) },
+		"a registration read": func() *servertest.Page { return a.registers(t, http.MethodGet, "/register/conf", initial) },
+		"a registration ends": func() *servertest.Page { return a.registers(t, http.MethodDelete, "/register/conf", initial) },
 		"FT-01 revoke": func() *servertest.Page {
 			return a.post(t, "/revoke", url.Values{"token": {access}}, "Authorization", basic("conf"))
 		},
@@ -125,6 +130,9 @@ func TestOutage(t *testing.T) {
 	}
 	a.tokens(t, "conf", code)
 	mustCode(t, b.Get(pushed))
+	if p := a.registers(t, http.MethodPost, "/register", initial); p.Status != http.StatusCreated {
+		t.Errorf("after the outage the initial access token got %d %s", p.Status, p.Body)
+	}
 	tv.told(t, "authorization_pending")
 	allows(t, b, b.Get(tv.complete))
 	if p := a.refresh(t, "conf", renew); p.Status != http.StatusOK {
@@ -136,4 +144,26 @@ func TestOutage(t *testing.T) {
 	if p := newcomer.Get(path); p.Status != http.StatusOK {
 		t.Errorf("after the outage the link got %d", p.Status)
 	}
+}
+
+// initial is an initial access token for one registration.
+func (a *attack) initial(t *testing.T) string {
+	t.Helper()
+	_, token, err := a.Admin.MakeRegistrationToken(t.Context(), audit.Origin{Actor: "test"}, store.RegistrationToken{Uses: 1,
+		Bounds: store.Bounds{Scopes: []string{"openid"}, GrantTypes: []string{"authorization_code"}}}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func (a *attack) registers(t *testing.T, method, path, token string) *servertest.Page {
+	t.Helper()
+	r, err := http.NewRequest(method, a.URL+path, strings.NewReader(`{"redirect_uris":["`+servertest.Redirect+`"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+token)
+	return a.Browser(t).Do(r)
 }
