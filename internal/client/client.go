@@ -90,6 +90,9 @@ type Client struct {
 	Kiosk          bool     `json:"kiosk,omitempty" yaml:"kiosk,omitempty"`                   // runs on computers that many share: signs in each time, and the browser keeps nothing of it
 	MinimumACR     string   `json:"minimum_acr,omitempty" yaml:"minimum_acr,omitempty"`
 	Privacy        *Privacy `json:"privacy,omitempty" yaml:"privacy,omitempty"`
+
+	// Owners are the people who look after the application: user names in an apply file, their ids, which outlive a renaming, in the store.
+	Owners []string `json:"owners,omitempty" yaml:"owners,omitempty"`
 }
 
 // Privacy is what the register of processing says about a client (GDPR Article 30). Portvakt shows it and decides

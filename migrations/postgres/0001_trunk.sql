@@ -244,6 +244,7 @@ create table events (
   personal   bytea not null
 );
 create index events_subject on events (subject, id) where subject <> '';
+create index events_trouble on events (client_id, id) where outcome <> 'success' and client_id <> '';
 
 -- For people with psql.
 create view readable_events as

@@ -244,3 +244,4 @@ create table events (
   personal   blob not null
 );
 create index events_subject on events (subject, id) where subject <> '';
+create index events_trouble on events (client_id, id) where outcome <> 'success' and client_id <> '';
