@@ -1,0 +1,59 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// TestAppsPages walks through what the owner of an application sees of it.
+func TestAppsPages(t *testing.T) {
+	walks(t, func(w *walk) {
+		w.troubles()
+		b := w.person()
+		w.bertil(b)
+		w.account(b)
+		b.press("[href='/apps']")
+		w.says(b, "h1", "apps.title")
+		w.picture(b, "apps")
+		b.press("[href='/apps/intranet']")
+		b.says("h1", "Intranet")
+		w.says(b, ".rows li p", "trouble.secret")
+		w.picture(b, "app")
+		b.press("[href*='for=spring']")
+		if text := b.text("pre"); !strings.Contains(text, "issuer-uri: \""+w.issuer+"\"") {
+			b.fail("the snippet is %s", text)
+		}
+		b.press("[href*='for=browser']")
+		w.says(b, "#snippet .note", "app.misfit")
+		w.picture(b, "app-misfit")
+		b.press("[href*='for=apache']")
+		b.press("footer a")
+		b.press("footer a")
+		b.says("h1", "Intranet")
+	})
+}
+
+// troubles is what a developer does wrong on the first day.
+func (w *walk) troubles() {
+	w.t.Helper()
+	ask := func(pairs ...string) {
+		q := url.Values{"client_id": {"intranet"}, "redirect_uri": {w.intranet + "callback"}, "response_type": {"code"}, "scope": {"openid"}, "state": {"a-state-of-the-journey"},
+			"code_challenge": {strings.Repeat("0123456789-", 4)[:42] + "A"}, "code_challenge_method": {"S256"}}
+		for i := 0; i < len(pairs); i += 2 {
+			q.Set(pairs[i], pairs[i+1])
+		}
+		w.fetch(http.NewRequest(http.MethodGet, w.endpoint("authorization_endpoint")+"?"+q.Encode(), nil))
+	}
+	ask("redirect_uri", w.intranet+"callback/")
+	ask("redirect_uri", w.intranet+"callback/")
+	ask("redirect_uri", strings.Replace(w.intranet, "localhost", "127.0.0.1", 1)+"callback")
+	ask("redirect_uri", w.intranet+"oauth2/callback")
+	r, err := http.NewRequest(http.MethodPost, w.endpoint("token_endpoint"), strings.NewReader("grant_type=authorization_code&code=x"))
+	if err == nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.SetBasicAuth("intranet", "demo-secret-of-wiki")
+	}
+	w.fetch(r, err)
+}
