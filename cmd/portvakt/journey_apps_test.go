@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/chromedp/chromedp"
 )
 
 // TestAppsPages walks through what the owner of an application sees of it.
@@ -33,6 +35,44 @@ func TestAppsPages(t *testing.T) {
 		b.press("footer a")
 		b.says("h1", "Intranet")
 	})
+}
+
+// TestProvePage walks through the trials of a test client that notices nothing, and of one that stops.
+func TestProvePage(t *testing.T) {
+	walks(t, func(w *walk) {
+		w.run(`clients: [{client_id: prov, client_name: Intranätets prov, test: true, token_endpoint_auth_method: none, owners: [bertil], redirect_uris: ['`+w.intranet+`nowhere']}]`, "apply", "-f", "-")
+		b := w.person()
+		w.bertil(b)
+		b.open(w.issuer + "/apps/wiki/prove")
+		w.says(b, ".note", "prove.not_test")
+		b.open(w.issuer + "/apps/prov")
+		b.press("[href='/apps/prov/prove']")
+		w.says(b, "h1", "prove.title")
+		w.picture(b, "prove")
+		b.press("main > form [value=begin]")
+		w.says(b, "section h2", "fault.state")
+		w.picture(b, "prove-armed")
+		w.signInTo(b, "prov")
+		b.open(w.issuer + "/apps/prov/prove")
+		w.says(b, "section .next", "prove.taken")
+		w.picture(b, "prove-taken")
+		b.press("[value=in]")
+		b.press("main > form [value=begin]")
+		w.signInTo(b, "prov")
+		b.open(w.issuer + "/apps/prov/prove")
+		b.press("[value=out]")
+		w.says(b, ".rows .tag", "prove.let_in")
+		w.says(b, ".rows .calm", "prove.refused")
+		w.picture(b, "prove-table")
+	})
+}
+
+// signInTo has the browser ask for a sign-in to a client whose page is nowhere.
+func (w *walk) signInTo(b *tab, id string) {
+	w.t.Helper()
+	q := url.Values{"client_id": {id}, "redirect_uri": {w.intranet + "nowhere"}, "response_type": {"code"}, "scope": {"openid"}, "state": {"a-state-of-the-journey"},
+		"code_challenge": {strings.Repeat("0123456789-", 4)[:42] + "A"}, "code_challenge_method": {"S256"}}
+	inTab(b, "sign in to "+id, chromedp.Navigate(w.endpoint("authorization_endpoint")+"?"+q.Encode()))
 }
 
 // troubles is what a developer does wrong on the first day.

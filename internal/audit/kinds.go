@@ -60,6 +60,9 @@ const (
 	ClientChanged    Kind = "client.changed"
 	ClientRemoved    Kind = "client.removed"
 	ClientSecretMade Kind = "client.secret_rotated"
+	TrialBegun       Kind = "trial.begun"
+	TrialFaulted     Kind = "trial.faulted"
+	TrialJudged      Kind = "trial.judged"
 	PolicyChanged    Kind = "policy.changed"
 	KeyCreated       Kind = "key.created"
 	KeyRotated       Kind = "key.rotated"
@@ -131,6 +134,9 @@ var sentences = [...]struct {
 	{ClientChanged, "an application's registration changed"},
 	{ClientRemoved, "an application was removed"},
 	{ClientSecretMade, "an application got a new secret"},
+	{TrialBegun, "the owner of a test client asked for a deliberate fault in the next answer to it"},
+	{TrialFaulted, "a test client got an answer with a deliberate fault"},
+	{TrialJudged, "it is known what a test client made of a deliberate fault"},
 	{PolicyChanged, "a policy changed"},
 	{KeyCreated, "the keys were made, or those of an algorithm that is new"},
 	{KeyRotated, "a signing key was rotated"},

@@ -93,6 +93,9 @@ type Client struct {
 
 	// Owners are the people who look after the application: user names in an apply file, their ids, which outlive a renaming, in the store.
 	Owners []string `json:"owners,omitempty" yaml:"owners,omitempty"`
+
+	// Test says that it is in nobody's use: its owners may have this service answer it with deliberate faults, see Fault.
+	Test bool `json:"test,omitempty" yaml:"test,omitempty"`
 }
 
 // Privacy is what the register of processing says about a client (GDPR Article 30). Portvakt shows it and decides

@@ -238,6 +238,9 @@ func (a *asked) issue(ctx context.Context, code string) (Answer, error) {
 		if a.pushed != nil {
 			t.UsePushed(a.pushed, flow.Life)
 		}
+		if err := a.trial(t); err != nil {
+			return err
+		}
 		t.CreateGrant(*a.fresh)
 		return t.Record(audit.Event{Kind: audit.CodeIssued, Actor: string(s.User), Subject: string(s.User), Client: string(a.client.ID),
 			Session: string(s.ID), Detail: a.released()})
@@ -250,6 +253,7 @@ func (a *asked) issue(ctx context.Context, code string) (Answer, error) {
 		return Answer{}, err
 	}
 	out := a.respond(url.Values{"code": {code}})
+	a.spoil(out.Response)
 	out.Response.Kiosk = a.kiosk()
 	return out, nil
 }

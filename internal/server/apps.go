@@ -18,6 +18,8 @@ import (
 func (s *Server) appRoutes() {
 	s.mux.HandleFunc("GET /apps", s.noHead(s.own(s.showApps)))
 	s.mux.HandleFunc("GET /apps/{client}", s.noHead(s.own(s.showApp)))
+	s.mux.HandleFunc("GET /apps/{client}/prove", s.noHead(s.own(s.showProve)))
+	s.mux.HandleFunc("POST /apps/{client}/prove", s.form(s.own(s.postProve)))
 }
 
 func asks(me account.Self) apps.Who { return apps.Who{Person: me.Person.ID, Session: me.Session} }
@@ -43,7 +45,7 @@ func (s *Server) showApp(w http.ResponseWriter, r *http.Request, me account.Self
 		return
 	}
 	page := appPage{page: s.page(w, r, me.Person.Locale), ID: string(a.ID), Name: a.Name, More: a.More, Settings: settingRows(a, s.DB.Now()),
-		Endpoints: s.endpoints(a.Client.Client), Troubles: troubleRows(a.Troubles)}
+		Test: a.Test, Endpoints: s.endpoints(a.Client.Client), Troubles: troubleRows(a.Troubles)}
 	page.OtherURL = otherLanguage(r.URL, page.OtherLang())
 	all, err := s.Apps.Snippets(a.Client.Client)
 	if err != nil {

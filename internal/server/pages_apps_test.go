@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/portvakt/portvakt/internal/apps"
+	"github.com/portvakt/portvakt/internal/client"
 )
 
 // everyAppPage gives each page of an application's owner in each of its forms.
@@ -17,7 +18,22 @@ func everyAppPage(b page) []shown {
 		full.Troubles = append(full.Troubles, troubleRow{Kind: c, Args: []any{"at", 3, "of", 9, "status", "503", "error", "x"}, Hint: "What the application was told.", Count: 2,
 			Last: "2026-11-22 09:00", Request: "01JD8Z6V7K2M"})
 	}
-	return []shown{{"apps", appsPage{page: b, Apps: []appRow{{"Intranet", "intranet"}, {"Lön", "pay"}}}}, {"apps", appsPage{page: b}}, {"app", one}, {"app", full}}
+	return append(everyProvePage(b), []shown{{"apps", appsPage{page: b, Apps: []appRow{{"Intranet", "intranet"}, {"Lön", "pay"}}}}, {"apps", appsPage{page: b}}, {"app", one}, {"app", full}}...)
+}
+
+// everyProvePage gives the page of trials in each of its states.
+func everyProvePage(b page) []shown {
+	none := provePage{page: b, ID: "intranet", Name: "Intranet", Action: "/apps/intranet/prove"}
+	verdicts := []string{"refused", "went_on", "let_in", ""}
+	for i, f := range client.Faults() {
+		none.Faults = append(none.Faults, faultRow{Kind: string(f), State: verdicts[i%4], Tried: "2026-11-22"})
+	}
+	begin, next, armed, taken, done := none, none, none, none, none
+	begin.Test, begin.Upcoming, next.Test, next.Upcoming, next.Judged, done.Test = true, "state", true, "nonce", 2, true
+	armed.Test, armed.Kind, armed.State, armed.Alert = true, "nonce", "armed", "alert.version"
+	taken.Test, taken.Kind, taken.State = true, "nonce", "taken"
+	open := appPage{page: b, ID: "trial", Name: "Trial", Test: true, Stacks: []stackRow{{"go", "Go", true}}}
+	return []shown{{"prove", none}, {"prove", begin}, {"prove", next}, {"prove", armed}, {"prove", taken}, {"prove", done}, {"app", open}}
 }
 
 // everySetting is a row for each label and each text of a registration.
@@ -44,6 +60,9 @@ func appKeys() []string {
 	for kind := range strings.FieldsSeq(settingKinds) {
 		keys = append(keys, "setting."+kind)
 	}
+	for _, f := range client.Faults() {
+		keys = append(keys, "fault."+string(f), "fault."+string(f)+".why")
+	}
 	for _, c := range apps.Causes() {
 		keys = append(keys, "trouble."+c)
 	}
@@ -56,7 +75,7 @@ func TestAppPage(t *testing.T) {
 	for _, lang := range []string{"en", "sv"} {
 		for _, s := range everyAppPage(p.page(lang)) {
 			_, doc := show(t, p, s)
-			if s.name == "app" && (len(elements(doc, "pre")) != 1 || len(elements(doc, "h2")) != 4) {
+			if s.name == "app" && (len(elements(doc, "pre")) != 1 || len(elements(doc, "h2")) != 5) {
 				t.Errorf("%s: %d snippets, %d headings", lang, len(elements(doc, "pre")), len(elements(doc, "h2")))
 			}
 		}

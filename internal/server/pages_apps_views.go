@@ -17,6 +17,7 @@ type appPage struct {
 	page
 	ID        string
 	Name      string
+	Test      bool // registered for trials
 	Troubles  []troubleRow
 	More      bool // there was more than is told
 	Stacks    []stackRow
@@ -50,4 +51,29 @@ type settingRow struct {
 	State  string // key of a text, or ""
 	Args   []any
 	Values []string
+}
+
+// provePage, "prove", plays the bad provider against a test client. Its buttons are named action (begin, in, out, stop), beside the hidden field fault.
+type provePage struct {
+	page
+	ID       string
+	Name     string
+	Action   string
+	Alert    string
+	Test     bool   // the client may be tried
+	Kind     string // the fault that is not judged yet, or ""
+	State    string // armed or taken
+	Upcoming string // the first fault that was never judged, or ""
+	Judged   int
+	Faults   []faultRow
+}
+
+// AlertArgs are those of its alert, which has none.
+func (d provePage) AlertArgs() []any { return nil }
+
+// faultRow is one fault, with the texts "fault." + Kind and its .why.
+type faultRow struct {
+	Kind  string
+	State string // refused, went_on, let_in, or "" where it was not judged
+	Tried string
 }
