@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
@@ -38,7 +39,7 @@ func (s *Service) Prove(ctx context.Context, w Who, id client.ID) (Prove, error)
 		all, err := t.TrialsOf(id, w.Person)
 		for _, trial := range all {
 			out.Trials[trial.Fault] = trial
-			if trial.State != store.TrialJudged {
+			if trial.State != store.TrialJudged && slices.Contains(client.Faults(), trial.Fault) {
 				out.Now = &trial
 			}
 		}
@@ -54,7 +55,7 @@ func (s *Service) Prove(ctx context.Context, w Who, id client.ID) (Prove, error)
 
 // trial runs fn in a change, for an owner of a test client. Whether it is one counts again where the fault is made (package oidc).
 func (s *Service) trial(ctx context.Context, o audit.Origin, w Who, id client.ID, f client.Fault, fn func(*store.Tx) error) error {
-	if !slices.Contains(client.Faults(), f) {
+	if !slices.Contains(append(client.Faults(), client.LogoutFaults()...), f) {
 		return ErrNoTrial
 	}
 	o.Actor = string(w.Person)
@@ -75,10 +76,14 @@ func (s *Service) trial(ctx context.Context, o audit.Origin, w Who, id client.ID
 	return err
 }
 
-// Begin makes a fault ready for the person's next sign-in to a test client. ErrNotYours, ErrWeak, ErrNotTest, ErrNoTrial.
+// Begin makes a fault ready for the person's next sign-in to a test client; one of a logout token is the caller's to send. ErrNotYours, ErrWeak, ErrNotTest, ErrNoTrial.
 func (s *Service) Begin(ctx context.Context, o audit.Origin, w Who, id client.ID, f client.Fault) error {
+	state := store.TrialArmed
+	if slices.Contains(client.LogoutFaults(), f) {
+		state = store.TrialTaken // no sign-in takes it: see Answered
+	}
 	return s.trial(ctx, o, w, id, f, func(t *store.Tx) error {
-		t.ArmTrial(id, w.Person, f, TrialLife)
+		t.BeginTrial(id, w.Person, f, state, TrialLife)
 		return record(t, audit.TrialBegun, w, id, map[string]string{"fault": string(f)})
 	})
 }
@@ -95,6 +100,22 @@ func (s *Service) Judge(ctx context.Context, o audit.Origin, w Who, id client.ID
 		}
 		t.JudgeTrial(id, w.Person, f, verdict)
 		return record(t, audit.TrialJudged, w, id, map[string]string{"fault": string(f), "verdict": verdict})
+	})
+}
+
+// Answered writes down what a test client answered to a faulty logout token: a status, 0 for none. It has to refuse it with 400 (OpenID Connect
+// Back-Channel Logout 1.0 §2.8). Refusals as of Begin.
+func (s *Service) Answered(ctx context.Context, o audit.Origin, w Who, id client.ID, f client.Fault, status int) error {
+	verdict := store.TrialUnclear
+	switch {
+	case status >= 200 && status < 300:
+		verdict = store.TrialLetIn
+	case status >= 400 && status < 500 && status != 404 && status != 405:
+		verdict = store.TrialRefused
+	}
+	return s.trial(ctx, o, w, id, f, func(t *store.Tx) error {
+		t.JudgeTrial(id, w.Person, f, verdict)
+		return record(t, audit.TrialJudged, w, id, map[string]string{"fault": string(f), "verdict": verdict, "status": strconv.Itoa(status)})
 	})
 }
 

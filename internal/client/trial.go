@@ -18,7 +18,23 @@ const (
 	FaultAtHash    Fault = "at_hash"      // of another access token (OpenID Connect Core §3.1.3.8)
 )
 
-// Faults is the closed list, in the order in which they are tried.
+// The faults of a logout token (OpenID Connect Back-Channel Logout 1.0 §2.6). They are sent at once, and the status of the answer tells.
+const (
+	FaultLogoutIssuer   Fault = "logout_iss"
+	FaultLogoutAudience Fault = "logout_aud"
+	FaultLogoutExpired  Fault = "logout_exp"
+	FaultLogoutEvents   Fault = "logout_events" // of another event
+	FaultLogoutNonce    Fault = "logout_nonce"  // with a nonce, as an ID token has: one could be passed off as the other
+	FaultLogoutKey      Fault = "logout_key"
+	FaultLogoutReplayed Fault = "logout_replayed" // a good one, twice
+)
+
+// LogoutFaults is the closed list of them.
+func LogoutFaults() []Fault {
+	return []Fault{FaultLogoutIssuer, FaultLogoutAudience, FaultLogoutExpired, FaultLogoutEvents, FaultLogoutNonce, FaultLogoutKey, FaultLogoutReplayed}
+}
+
+// Faults is the closed list of those of a sign-in, in the order in which they are tried.
 func Faults() []Fault {
 	return []Fault{FaultState, FaultResponse, FaultNonce, FaultIssuer, FaultAudience, FaultExpired, FaultKey, FaultSignature, FaultNone, FaultAtHash}
 }

@@ -10,6 +10,7 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -17,7 +18,9 @@ import (
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/client"
+	"github.com/portvakt/portvakt/internal/fetch"
 	"github.com/portvakt/portvakt/internal/store"
+	"github.com/portvakt/portvakt/internal/user"
 )
 
 // A trial is a sign-in to a test client that is answered with one deliberate fault, because its owner asked for that: for themselves, for their
@@ -89,9 +92,9 @@ func (p *Provider) faultyIDToken(u *unit, c idClaims) (string, error) {
 	case client.FaultNone:
 		return rawURL.EncodeToString([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + parts[1] + ".", nil
 	case client.FaultKey:
-		return forge(u.client.SigningAlg, rand.Text(), parts[1])
+		return forge(u.client.SigningAlg, rand.Text(), "JWT", parts[1])
 	case client.FaultSignature:
-		return forge(u.client.SigningAlg, keyOf(parts[0]), parts[1])
+		return forge(u.client.SigningAlg, keyOf(parts[0]), "JWT", parts[1])
 	}
 	return good, nil
 }
@@ -108,8 +111,62 @@ func keyOf(header string) string {
 	return h.Kid
 }
 
+// FaultyLogout sends a test client a logout token of a person's session with one deliberate fault, and gives the status of the answer; 0: there was
+// none, or what has to come first was not taken. Any other client, and one without a backchannel_logout_uri, is sent nothing.
+func (p *Provider) FaultyLogout(ctx context.Context, id client.ID, person user.ID, sid user.SessionID, f client.Fault) (int, error) {
+	c, err := p.db.Client(ctx, id)
+	if err != nil || !c.Test || c.BackchannelLogoutURI == "" {
+		return 0, err
+	}
+	token, err := p.faultyLogoutToken(c, person, sid, f)
+	if err != nil {
+		return 0, err
+	}
+	send := func() int {
+		status, err := p.fetch.PostForm(ctx, c.BackchannelLogoutURI, fetch.Inside|fetch.Loopback, url.Values{"logout_token": {token}})
+		if err != nil {
+			return 0
+		}
+		return status
+	}
+	status := send()
+	if f == client.FaultLogoutReplayed {
+		if status < 200 || status > 299 {
+			return 0, nil
+		}
+		status = send()
+	}
+	return status, nil
+}
+
+func (p *Provider) faultyLogoutToken(c *store.Client, person user.ID, sid user.SessionID, f client.Fault) (string, error) {
+	now := p.db.Now()
+	claims := map[string]any{"iss": p.issuer, "sub": person, "aud": c.ID, "iat": now.Unix(), "exp": now.Add(logoutLife).Unix(), "jti": rand.Text(),
+		"events": map[string]struct{}{logoutEvent: {}}, "sid": sid}
+	switch f {
+	case client.FaultLogoutIssuer:
+		claims["iss"] = trialIssuer
+	case client.FaultLogoutAudience:
+		claims["aud"] = trialAudience
+	case client.FaultLogoutExpired:
+		claims["iat"], claims["exp"] = now.Add(-24*time.Hour).Unix(), now.Add(-23*time.Hour).Unix()
+	case client.FaultLogoutEvents:
+		claims["events"] = map[string]struct{}{"https://another-event.invalid": {}}
+	case client.FaultLogoutNonce:
+		claims["nonce"] = rand.Text()
+	}
+	body, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	if f == client.FaultLogoutKey {
+		return forge(c.SigningAlg, rand.Text(), "logout+jwt", rawURL.EncodeToString(body))
+	}
+	return p.ring.Sign(c.SigningAlg, "logout+jwt", body)
+}
+
 // forge signs an encoded payload with a key that nobody else has, under a kid.
-func forge(alg, kid, payload string) (string, error) {
+func forge(alg, kid, typ, payload string) (string, error) {
 	var key crypto.Signer
 	var err error
 	switch alg {
@@ -125,7 +182,7 @@ func forge(alg, kid, payload string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: jose.JSONWebKey{Key: key, KeyID: kid}}, (&jose.SignerOptions{}).WithType("JWT"))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: jose.JSONWebKey{Key: key, KeyID: kid}}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
 	if err != nil {
 		return "", err
 	}

@@ -24,10 +24,12 @@ func everyAppPage(b page) []shown {
 // everyProvePage gives the page of trials in each of its states.
 func everyProvePage(b page) []shown {
 	none := provePage{page: b, ID: "intranet", Name: "Intranet", Action: "/apps/intranet/prove"}
-	verdicts := []string{"refused", "went_on", "let_in", ""}
-	for i, f := range client.Faults() {
-		none.Faults = append(none.Faults, faultRow{Kind: string(f), State: verdicts[i%4], Tried: "2026-11-22"})
+	verdicts := []string{"refused", "went_on", "let_in", "", "unclear"}
+	list := faultList{Title: "prove.faults", Lead: "prove.faults_what", Send: "begin"}
+	for i, f := range append(client.Faults(), client.LogoutFaults()...) {
+		list.Faults = append(list.Faults, faultRow{Kind: string(f), State: verdicts[i%5], Tried: "2026-11-22"})
 	}
+	none.Lists = []faultList{list, {Title: "prove.logouts", Lead: "prove.logouts_what", Send: "logout", Faults: list.Faults[:2]}}
 	begin, next, armed, taken, done := none, none, none, none, none
 	begin.Test, begin.Upcoming, next.Test, next.Upcoming, next.Judged, done.Test = true, "state", true, "nonce", 2, true
 	armed.Test, armed.Kind, armed.State, armed.Alert = true, "nonce", "armed", "alert.version"
@@ -60,7 +62,8 @@ func appKeys() []string {
 	for kind := range strings.FieldsSeq(settingKinds) {
 		keys = append(keys, "setting."+kind)
 	}
-	for _, f := range client.Faults() {
+	keys = append(keys, "prove.faults", "prove.faults_what", "prove.logouts", "prove.logouts_what")
+	for _, f := range append(client.Faults(), client.LogoutFaults()...) {
 		keys = append(keys, "fault."+string(f), "fault."+string(f)+".why")
 	}
 	for _, c := range apps.Causes() {

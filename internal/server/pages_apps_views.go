@@ -53,7 +53,7 @@ type settingRow struct {
 	Values []string
 }
 
-// provePage, "prove", plays the bad provider against a test client. Its buttons are named action (begin, in, out, stop), beside the hidden field fault.
+// provePage, "prove", plays the bad provider against a test client. Its buttons are named action (begin, in, out, stop, logout), beside the hidden field fault.
 type provePage struct {
 	page
 	ID       string
@@ -65,7 +65,15 @@ type provePage struct {
 	State    string // armed or taken
 	Upcoming string // the first fault that was never judged, or ""
 	Judged   int
-	Faults   []faultRow
+	Lists    []faultList
+}
+
+// faultList is faults of one sort. Its buttons are named action, with the value Send.
+type faultList struct {
+	Title  string
+	Lead   string
+	Send   string
+	Faults []faultRow
 }
 
 // AlertArgs are those of its alert, which has none.
@@ -74,6 +82,6 @@ func (d provePage) AlertArgs() []any { return nil }
 // faultRow is one fault, with the texts "fault." + Kind and its .why.
 type faultRow struct {
 	Kind  string
-	State string // refused, went_on, let_in, or "" where it was not judged
+	State string // refused, went_on, let_in, unclear, or "" where it was not judged
 	Tried string
 }

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/portvakt/portvakt/internal/account"
 	"github.com/portvakt/portvakt/internal/apps"
@@ -26,15 +28,28 @@ func (s *Server) showProve(w http.ResponseWriter, r *http.Request, me account.Se
 		page.Kind, page.State = string(p.Now.Fault), p.Now.State
 	}
 	page.Upcoming = string(p.Next)
-	for _, f := range client.Faults() {
-		row := faultRow{Kind: string(f)}
-		if t := p.Trials[f]; t.State == store.TrialJudged {
-			row.State, row.Tried = t.Verdict, day(t.Started)
+	signIn, signOut := faultRows(p, client.Faults()), faultRows(p, client.LogoutFaults())
+	for _, row := range signIn {
+		if row.State != "" {
 			page.Judged++
 		}
-		page.Faults = append(page.Faults, row)
+	}
+	page.Lists = []faultList{{Title: "prove.faults", Lead: "prove.faults_what", Send: "begin", Faults: signIn}}
+	if p.BackchannelLogoutURI != "" {
+		page.Lists = append(page.Lists, faultList{Title: "prove.logouts", Lead: "prove.logouts_what", Send: "logout", Faults: signOut})
 	}
 	s.pages.render(w, http.StatusOK, "prove", page)
+}
+
+func faultRows(p apps.Prove, all []client.Fault) []faultRow {
+	rows := make([]faultRow, len(all))
+	for i, f := range all {
+		rows[i].Kind = string(f)
+		if t := p.Trials[f]; t.State == store.TrialJudged {
+			rows[i].State, rows[i].Tried = t.Verdict, day(t.Started)
+		}
+	}
+	return rows
 }
 
 // postProve begins, judges or stops a trial.
@@ -43,7 +58,13 @@ func (s *Server) postProve(w http.ResponseWriter, r *http.Request, me account.Se
 	err := apps.ErrNoTrial
 	switch r.PostForm.Get("action") {
 	case "begin":
-		err = s.Apps.Begin(ctx, me.Origin, who, id, fault)
+		if slices.Contains(client.Faults(), fault) {
+			err = s.Apps.Begin(ctx, me.Origin, who, id, fault)
+		}
+	case "logout":
+		if slices.Contains(client.LogoutFaults(), fault) {
+			err = s.faultyLogout(ctx, me, id, fault)
+		}
 	case "in", "out":
 		err = s.Apps.Judge(ctx, me.Origin, who, id, fault, r.PostForm.Get("action") == "in")
 	case "stop":
@@ -57,4 +78,16 @@ func (s *Server) postProve(w http.ResponseWriter, r *http.Request, me account.Se
 	default:
 		s.notShown(w, r, me, err)
 	}
+}
+
+// faultyLogout sends a test client a faulty logout token of the person's present session, and writes down the answer.
+func (s *Server) faultyLogout(ctx context.Context, me account.Self, id client.ID, fault client.Fault) error {
+	if err := s.Apps.Begin(ctx, me.Origin, asks(me), id, fault); err != nil {
+		return err
+	}
+	status, err := s.OIDC.FaultyLogout(ctx, id, me.Person.ID, me.Session.ID, fault)
+	if err != nil {
+		return err
+	}
+	return s.Apps.Answered(ctx, me.Origin, asks(me), id, fault, status)
 }

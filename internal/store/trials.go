@@ -19,6 +19,7 @@ const (
 	TrialRefused = "refused" // nothing that could be seen, and the person was not let in
 	TrialWentOn  = "went_on" // it went on with what it got, and the person was not let in
 	TrialLetIn   = "let_in"
+	TrialUnclear = "unclear" // it gave no answer, or refused what was right
 )
 
 // Trial is one deliberate fault for one person at one test client. There is at most one that is not judged.
@@ -34,12 +35,13 @@ type Trial struct {
 	Expires time.Time
 }
 
-// ArmTrial makes a fault ready for a person's next sign-in to a client, in the place of any that is not judged.
-func (t *Tx) ArmTrial(id client.ID, person user.ID, f client.Fault, life time.Duration) {
+// BeginTrial begins one in the place of any that is not judged: armed, for the person's next sign-in to the client, or taken, for what needs none.
+// ErrTaken (at flush) if somebody begins another at the same time.
+func (t *Tx) BeginTrial(id client.ID, person user.ID, f client.Fault, state string, life time.Duration) {
 	t.DropTrial(id, person)
-	t.do(`insert into trials (client_id, user_id, fault, state, grant_id, used, verdict, created_at, expires_at) values ($1, $2, $3, 'armed', '', 0, '', $4, $5)
-on conflict (client_id, user_id, fault) do update set state = 'armed', grant_id = '', used = 0, verdict = '', created_at = $4, expires_at = $5`,
-		string(id), string(person), string(f), micros(t.now), micros(t.now.Add(life)))
+	t.do(`insert into trials (client_id, user_id, fault, state, grant_id, used, verdict, created_at, expires_at) values ($1, $2, $3, $6, '', 0, '', $4, $5)
+on conflict (client_id, user_id, fault) do update set state = $6, grant_id = '', used = 0, verdict = '', created_at = $4, expires_at = $5`,
+		string(id), string(person), string(f), micros(t.now), micros(t.now.Add(life)), state)
 }
 
 // DropTrial takes back what is not judged.
