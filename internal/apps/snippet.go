@@ -213,8 +213,6 @@ const tokens = await oidc.authorizationCodeGrant(config, new URL(cameTo), {
 `
 
 const snippetBrowser = `
-// A page of another origin than the issuer's gets no answer from the token endpoint: this version sends no CORS headers there. Serve the page
-// below the issuer's origin, or sign in on the server (the other samples).
 import { UserManager } from "oidc-client-ts";
 
 const manager = new UserManager({
