@@ -49,6 +49,7 @@ const layers = `
 	2 internal/rotation: @0 @1
 	2 internal/login:   @0 @1 internal/notify internal/lockout internal/passwords
 	2 internal/account: @0 @1 internal/notify internal/lockout internal/passwords
+	2 internal/apps:    @0 @1
 	2 internal/admin:   @0 @1 internal/lockout internal/passwords
 	2 internal/oidc:    @0 @1
 	2 internal/trail:   @0 @1

@@ -54,7 +54,7 @@ func samplePeople() []admin.UserSpec {
 // sampleClient is an application at path.
 func sampleClient(apps, id, name, path, alg string) admin.ClientSpec {
 	spec := admin.ClientSpec{Client: client.Client{ID: client.ID(id), Name: name, RedirectURIs: []string{apps + path + "callback"},
-		PostLogoutRedirectURIs: []string{apps + path}, BackchannelLogoutURI: apps + path + "backchannel-logout", GrantTypes: []string{client.GrantCode, client.GrantRefresh},
+		PostLogoutRedirectURIs: []string{apps + path}, BackchannelLogoutURI: apps + path + "backchannel-logout", GrantTypes: []string{client.GrantCode, client.GrantRefresh}, Owners: []string{"bertil"},
 		Scope: "openid profile email groups offline_access", SigningAlg: alg}, Secret: "demo-secret-of-" + id}
 	spec.Normalise()
 	return spec

@@ -8,10 +8,12 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/portvakt/portvakt/internal/account"
 	"github.com/portvakt/portvakt/internal/admin"
+	"github.com/portvakt/portvakt/internal/apps"
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/breach"
 	"github.com/portvakt/portvakt/internal/factor"
@@ -221,6 +223,7 @@ func (v *service) server() (*server.Server, error) {
 		Login: login.New(login.Options{DB: v.db, Hasher: v.hasher, Passwords: v.passwords, Lockout: lockout.New(v.ring.Secret("lane")), Issuer: v.settings.Organisation, Key: v.ring.Secret("lane"), Recovery: recovery,
 			Passkeys: passkeys, Notify: v.notify}),
 		Account: account.New(account.Options{DB: v.db, Hasher: v.hasher, Passwords: v.passwords, Lockout: lockout.New(v.ring.Secret("lane")), Issuer: v.settings.Organisation, Notify: v.notify, Passkeys: passkeys, Key: recovery}),
+		Apps:    apps.New(v.db, strings.TrimSuffix(v.settings.Issuer, "/")),
 		FormKey: v.ring.Secret("form"), Proxies: proxies, Log: v.log, Ready: v.ready,
 	})
 }

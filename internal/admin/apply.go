@@ -25,6 +25,7 @@ type step struct {
 type state struct {
 	groups  []string
 	users   map[string]*store.Person
+	ids     map[string]user.ID // of users, and of those that the file makes
 	clients map[client.ID]store.Client
 	policy  policy.Policy
 	row     string // how policy stands in the database
@@ -69,7 +70,7 @@ func (s *Service) Apply(ctx context.Context, o audit.Origin, f *File, dry bool) 
 }
 
 func (s *Service) present(ctx context.Context, f *File) (state, error) {
-	now := state{users: map[string]*store.Person{}, clients: map[client.ID]store.Client{}}
+	now := state{users: map[string]*store.Person{}, ids: map[string]user.ID{}, clients: map[client.ID]store.Client{}}
 	err := s.db.View(ctx, func(t *store.Tx) (err error) {
 		if now.groups, err = t.Groups(); err != nil {
 			return err
@@ -77,7 +78,10 @@ func (s *Service) present(ctx context.Context, f *File) (state, error) {
 		if now.policy, now.row, err = t.PolicyRow(); err != nil {
 			return err
 		}
-		err = t.Persons(func(p *store.Person) error { now.users[user.Fold(p.Username)] = p; return nil })
+		err = t.Persons(func(p *store.Person) error {
+			now.users[user.Fold(p.Username)], now.ids[user.Fold(p.Username)] = p, p.ID
+			return nil
+		})
 		if err != nil {
 			return err
 		}

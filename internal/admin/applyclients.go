@@ -3,15 +3,20 @@ package admin
 import (
 	"crypto/hmac"
 	"fmt"
+	"slices"
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/store"
+	"github.com/portvakt/portvakt/internal/user"
 )
 
 func (s *Service) planClient(spec ClientSpec, now state, groups []string) ([]step, error) {
 	what := "client " + string(spec.ID)
 	if err := undeclared(what, spec.AllowedGroups, groups); err != nil {
 		return nil, err
+	}
+	if err := spec.name(now.ids); err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	was, known := now.clients[spec.ID]
 	var mac []byte
@@ -40,4 +45,19 @@ func (s *Service) planClient(spec ClientSpec, now state, groups []string) ([]ste
 		return []step{{what + ": new secret", put(audit.ClientSecretMade)}}, nil
 	}
 	return nil, nil
+}
+
+// name puts ids in the place of the owners' user names, in their order, which is theirs alone: so that the same owners are the same text.
+func (c *ClientSpec) name(ids map[string]user.ID) error {
+	owners := make([]string, 0, len(c.Owners))
+	for _, o := range c.Owners {
+		id, known := ids[user.Fold(o)]
+		if !known {
+			return fmt.Errorf("owners: there is no user %q; name somebody of the file, or add them first", o)
+		}
+		owners = append(owners, string(id))
+	}
+	slices.Sort(owners)
+	c.Owners = slices.Compact(owners)
+	return nil
 }

@@ -28,6 +28,7 @@ func (s *Service) planUser(ctx context.Context, spec UserSpec, now state, groups
 		u.ID = p.ID
 	} else {
 		u.ID = user.ID(rand.Text())
+		now.ids[user.Fold(spec.Username)] = u.ID
 	}
 	made, err := s.wanted(ctx, spec, u, p, now.policy.For(spec.Groups).Password)
 	if err != nil {

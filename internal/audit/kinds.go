@@ -63,6 +63,9 @@ const (
 	ClientRefused    Kind = "client.refused"
 	RegTokenMade     Kind = "registration_token.created"
 	RegTokenRevoked  Kind = "registration_token.revoked"
+	TrialBegun       Kind = "trial.begun"
+	TrialFaulted     Kind = "trial.faulted"
+	TrialJudged      Kind = "trial.judged"
 	PolicyChanged    Kind = "policy.changed"
 	KeyCreated       Kind = "key.created"
 	KeyRotated       Kind = "key.rotated"
@@ -137,6 +140,9 @@ var sentences = [...]struct {
 	{ClientRefused, "an application was refused when it wanted to register itself, or to change its registration"},
 	{RegTokenMade, "a token was made with which applications can register themselves"},
 	{RegTokenRevoked, "a token with which applications can register themselves was taken away"},
+	{TrialBegun, "the owner of a test client asked for a deliberate fault in the next answer to it"},
+	{TrialFaulted, "a test client got an answer with a deliberate fault"},
+	{TrialJudged, "it is known what a test client made of a deliberate fault"},
 	{PolicyChanged, "a policy changed"},
 	{KeyCreated, "the keys were made, or those of an algorithm that is new"},
 	{KeyRotated, "a signing key was rotated"},

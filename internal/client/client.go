@@ -96,6 +96,12 @@ type Client struct {
 	Kiosk          bool     `json:"kiosk,omitempty" yaml:"kiosk,omitempty"`                   // runs on computers that many share: signs in each time, and the browser keeps nothing of it
 	MinimumACR     string   `json:"minimum_acr,omitempty" yaml:"minimum_acr,omitempty"`
 	Privacy        *Privacy `json:"privacy,omitempty" yaml:"privacy,omitempty"`
+
+	// Owners are the people who look after the application: user names in an apply file, their ids, which outlive a renaming, in the store.
+	Owners []string `json:"owners,omitempty" yaml:"owners,omitempty"`
+
+	// Test says that it is in nobody's use: its owners may have this service answer it with deliberate faults, see Fault.
+	Test bool `json:"test,omitempty" yaml:"test,omitempty"`
 }
 
 // Privacy is what the register of processing says about a client (GDPR Article 30). Portvakt shows it and decides

@@ -20,6 +20,7 @@ const (
 	maxText   = 1000
 	maxScope  = 2048
 	maxGroups = 1000
+	maxOwners = 50
 )
 
 const unavailable = "is not available in this version; "
@@ -80,6 +81,14 @@ func (c *Client) checkNames(f *faults) {
 	for i, g := range c.AllowedGroups {
 		if g == "" || slices.Contains(c.AllowedGroups[:i], g) {
 			f.add("allowed_groups", g, "is empty or stands twice; remove it")
+		}
+	}
+	if len(c.Owners) > maxOwners {
+		f.add("owners", "", fmt.Sprintf("has %d names; give at most %d", len(c.Owners), maxOwners))
+	}
+	for i, o := range c.Owners {
+		if o == "" || slices.Contains(c.Owners[:i], o) {
+			f.add("owners", o, "is empty or stands twice; remove it")
 		}
 	}
 	if p := c.Privacy; p != nil {

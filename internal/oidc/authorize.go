@@ -144,6 +144,7 @@ type asked struct {
 	pushed   []byte // names the pushed request that query came of
 	direct   bool   // query came by the browser, as it is
 	flaw     error  // of the request as a whole, found before it was known whom to tell
+	differs  string // the client.Difference of a redirect URI that is not registered
 }
 
 // addressee finds out whom an answer may be sent to. Until it has, errors are shown here (RFC 6749 §4.1.2.1).
@@ -183,13 +184,12 @@ func (a *asked) returnAddress() *Problem {
 		return &Problem{Name: "bad_request", Detail: "redirect_uri is given more than once"}
 	}
 	a.redirect = a.query.Get("redirect_uri")
-	if a.redirect == "" {
-		return &Problem{Name: "bad_redirect", Detail: "redirect_uri is missing", Client: a.client}
+	if a.redirect != "" && a.client.MatchRedirect(a.redirect) {
+		return nil
 	}
-	if !a.client.MatchRedirect(a.redirect) {
-		return &Problem{Name: "bad_redirect", Detail: "the redirect_uri sent is not one of those registered for this client, compared character by character", Client: a.client}
-	}
-	return nil
+	differs, nearest := a.client.NearRedirect(a.redirect)
+	a.differs = differs.String()
+	return &Problem{Name: "bad_redirect", Detail: redirectDetail(differs, a.redirect, nearest), Client: a.client}
 }
 
 // grant issues a code: through fosite, which checks the request once more, then the grant's row and the event in one
@@ -238,6 +238,9 @@ func (a *asked) issue(ctx context.Context, code string) (Answer, error) {
 		if a.pushed != nil {
 			t.UsePushed(a.pushed, flow.Life)
 		}
+		if err := a.trial(t); err != nil {
+			return err
+		}
 		t.CreateGrant(*a.fresh)
 		return t.Record(audit.Event{Kind: audit.CodeIssued, Actor: string(s.User), Subject: string(s.User), Client: string(a.client.ID),
 			Session: string(s.ID), Detail: a.released()})
@@ -250,6 +253,7 @@ func (a *asked) issue(ctx context.Context, code string) (Answer, error) {
 		return Answer{}, err
 	}
 	out := a.respond(url.Values{"code": {code}})
+	a.spoil(out.Response)
 	out.Response.Kiosk = a.kiosk()
 	return out, nil
 }
@@ -284,7 +288,7 @@ func (a *asked) refuse(ctx context.Context, err error) (Answer, error) {
 		return Answer{}, a.fault
 	}
 	code := publicError(err)
-	if err := a.recordRefused(ctx, code); err != nil {
+	if err := a.recordRefused(ctx, code, keptHint(err)); err != nil {
 		return Answer{}, err
 	}
 	out := a.respond(url.Values{"error": {code}, "error_description": {describe(err)}})
@@ -295,7 +299,7 @@ func (a *asked) refuse(ctx context.Context, err error) (Answer, error) {
 // problem shows the refusal here. The refusal is on record before it is shown.
 func (a *asked) problem(ctx context.Context, problem *Problem, err error) (Answer, error) {
 	if err == nil {
-		err = a.recordRefused(ctx, problem.Name)
+		err = a.recordRefused(ctx, problem.Name, problem.Detail)
 	}
 	if err != nil {
 		return Answer{}, err
@@ -304,10 +308,17 @@ func (a *asked) problem(ctx context.Context, problem *Problem, err error) (Answe
 	return Answer{Problem: problem}, nil
 }
 
-func (a *asked) recordRefused(ctx context.Context, code string) error {
+// recordRefused writes the event of a refusal, with what helps the application's owner to mend it and nothing of what the request held.
+func (a *asked) recordRefused(ctx context.Context, code, hint string) error {
 	e := audit.Event{Kind: audit.AuthorizeRefused, Outcome: audit.Refused, Reason: a.reason, Detail: map[string]string{"error": code}}
 	if e.Reason == "" {
 		e.Reason = audit.BadRequest
+	}
+	switch {
+	case a.differs != "": // its hint shows ends of addresses
+		e.Detail["redirect"] = a.differs
+	case hint != "":
+		e.Detail["hint"] = hint
 	}
 	if a.client != nil {
 		e.Client = string(a.client.ID)

@@ -139,7 +139,7 @@ func (p *Provider) tellOne(ctx context.Context, c *store.Client, l store.Logout)
 	}
 	p.log.Warn("an application was not told of a logout", "client", string(l.Client), "try", l.Tries, "status", status, "error", fault)
 	if p.db.Now().Add(backoff(l.Tries)).After(l.Expires) {
-		event.Kind, event.Outcome, event.Reason = audit.LogoutFailed, audit.Failure, audit.Outage
+		event.Kind, event.Outcome, event.Reason, event.Detail["status"] = audit.LogoutFailed, audit.Failure, audit.Outage, strconv.Itoa(status) // 0: no answer
 		return true, over()
 	}
 	if fault == nil && status < 500 && status != http.StatusTooManyRequests {

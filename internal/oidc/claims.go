@@ -88,6 +88,13 @@ func (p *Provider) idToken(u *unit, scopes []string, accessToken string) (string
 	if u.token.kind == kindCode {
 		c.Nonce = u.data.Nonce
 	}
+	if u.tried() {
+		return p.faultyIDToken(u, c)
+	}
+	return p.signID(u, c)
+}
+
+func (p *Provider) signID(u *unit, c idClaims) (string, error) {
 	body, err := json.Marshal(c)
 	if err != nil {
 		return "", err

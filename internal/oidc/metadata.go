@@ -27,7 +27,7 @@ var (
 		"jwks", "jwks_uri", "scope", "subject_type", "sector_identifier_uri", "require_pushed_authorization_requests", "require_signed_request_object",
 		"request_object_signing_alg", "access_token_format", "dpop_bound_access_tokens", "refresh_token_rotation", "refresh_grace", "require_pkce", "minimum_acr"}
 	// givenMembers are an administrator's to set. One that says what holds anyway may stand there: who changes a registration sends all of it.
-	givenMembers = [...]string{"allowed_groups", "resources", "resource_server", "token_exchange_from", "kiosk", "require_consent", "privacy"}
+	givenMembers = [...]string{"allowed_groups", "resources", "resource_server", "token_exchange_from", "kiosk", "require_consent", "privacy", "owners", "test"}
 	// missingMembers ask for what this service does not do: who relies on one is told, and not left to believe that it holds.
 	missingMembers = [...]string{"default_max_age", "default_acr_values", "id_token_encrypted_response_alg", "id_token_encrypted_response_enc",
 		"userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc", "request_object_encryption_alg", "request_object_encryption_enc",

@@ -52,7 +52,7 @@ func (p *Provider) Push(w http.ResponseWriter, r *http.Request, o audit.Origin) 
 		return
 	}
 	if u.fault == nil {
-		u.fault = a.recordRefused(ctx, publicError(err))
+		u.fault = a.recordRefused(ctx, publicError(err), keptHint(err))
 	}
 	if u.fault != nil {
 		p.writeFault(w, u.fault)

@@ -40,6 +40,8 @@ func (p *Provider) UserInfo(w http.ResponseWriter, r *http.Request, o audit.Orig
 		challenge(w, http.StatusUnauthorized, scheme, "invalid_token", "The access token has expired, was revoked or is not one.")
 	case !has(scopes, "openid"):
 		challenge(w, http.StatusForbidden, scheme, "insufficient_scope", "The access token lacks the scope openid.")
+	case u.data.Trial != "" && u.wentOn(ctx) != nil:
+		p.writeFault(w, u.fault)
 	default:
 		p.answerUserInfo(w, u, scopes)
 	}

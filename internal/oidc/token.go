@@ -179,7 +179,7 @@ func (u *unit) raced(ctx context.Context) bool {
 // to wait was refused nothing.
 func (p *Provider) refuseToken(ctx context.Context, w http.ResponseWriter, u *unit, err error) {
 	if u.fault == nil && !waits(err) {
-		u.fault = u.recordRefusal(ctx, publicError(err))
+		u.fault = u.recordRefusal(ctx, err)
 	}
 	if u.fault != nil {
 		p.writeFault(w, u.fault)
@@ -191,8 +191,11 @@ func (p *Provider) refuseToken(ctx context.Context, w http.ResponseWriter, u *un
 // recordRefusal writes the event of a refused token request. A used code or refresh token that comes again takes its
 // family with it (RFC 6749 §4.1.2, RFC 9700 §4.14.2), and so does a code or refresh token that a client presents although
 // it is not its own, or a code with a wrong verifier or redirect URI: it is in the wrong hands. See burns.
-func (u *unit) recordRefusal(ctx context.Context, code string) error {
-	event := audit.Event{Kind: audit.TokenRefused, Outcome: audit.Refused, Reason: u.reason, Detail: map[string]string{"error": code}}
+func (u *unit) recordRefusal(ctx context.Context, why error) error {
+	event := audit.Event{Kind: audit.TokenRefused, Outcome: audit.Refused, Reason: u.reason, Detail: map[string]string{"error": publicError(why)}}
+	if hint := keptHint(why); hint != "" {
+		event.Detail["hint"] = hint
+	}
 	if u.client != nil {
 		event.Client = string(u.client.ID)
 	}

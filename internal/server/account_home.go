@@ -24,6 +24,10 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request, me account.Self) {
 		s.fail(w, r, err)
 		return
 	}
+	if page.Owner, err = s.Apps.Has(r.Context(), me.Person.ID); err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	page.Notice, page.Alert = toldBy(r)
 	for _, kind := range all.Add {
 		page.Add = append(page.Add, string(kind))

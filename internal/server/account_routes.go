@@ -79,6 +79,8 @@ func returnTo(r *http.Request) string {
 		return devicePage(oidc.UserCode(r.FormValue("user_code")))
 	case r.Method == http.MethodGet:
 		return r.URL.EscapedPath()
+	case r.Pattern == "POST /apps/{client}/prove":
+		return r.URL.EscapedPath() + "?alert=version"
 	case r.Pattern == "POST /account/add/{kind}", r.Pattern == "POST /account/stop", r.Pattern == "POST /account/password":
 		return r.URL.EscapedPath() + "?alert=fresh"
 	}

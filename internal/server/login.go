@@ -101,7 +101,7 @@ func onward(v login.View) string {
 	}
 	switch e := readErrand(v.Flow.Request); {
 	case e.Query != "":
-	case strings.HasPrefix(e.Return, "/account"), e.forDevice():
+	case strings.HasPrefix(e.Return, "/account"), e.Return == "/apps", strings.HasPrefix(e.Return, "/apps/"), e.forDevice():
 		return e.Return
 	default:
 		return "/account"

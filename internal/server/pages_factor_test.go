@@ -86,7 +86,7 @@ func everyHome(b page) []homePage {
 		Factors: []factorRow{{ID: "f1", Kind: "totp", Added: "2026-02-03", Used: "2026-11-21 09:42"}, {ID: "f2", Kind: "sms", Name: "••• 05", Added: "2026-02-03"},
 			{ID: "f3", Kind: "webauthn", Name: "Annas telefon", Added: "2026-06-24", Used: "2026-11-20 08:13"},
 			{ID: "f4", Kind: "webauthn", Name: "Gamla datorn", Added: "2025-01-10", Used: "2026-01-12 16:30", Stopped: true, Allow: true}},
-		Add: []string{"webauthn", "totp", "sms"}, RecoveryLeft: 8,
+		Owner: true, Add: []string{"webauthn", "totp", "sms"}, RecoveryLeft: 8,
 		Devices: []deviceRow{{"d1", "Firefox på Windows", "2026-11-20 08:13", "2026-12-20"}, {"d2", "Safari på iPhone", "2026-11-19 17:02", "2026-12-19"}}, Sessions: everySeat()}
 	bare := homePage{page: b, Name: "Anna", Username: "anna", SignOutAction: "/logout", Add: []string{"webauthn", "totp", "sms"},
 		Methods: []string{"method.sms", "method.webauthn", "method.recovery", "method.device"}}

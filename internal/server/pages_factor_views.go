@@ -150,6 +150,7 @@ type homePage struct {
 	Methods       []string // keys: method.password, method.totp, method.sms, method.webauthn, method.recovery, method.device
 	Since         string   // formatted in the page's language
 	Applications  []app
+	Owner         bool // of applications: links to /apps
 	Factors       []factorRow
 	Add           []string // kinds that may be added: totp, sms, webauthn; links to /account/add/KIND
 	RecoveryLeft  int      // unused recovery codes; a button posts to /account/recovery for new ones

@@ -66,7 +66,7 @@ func everyPage(p *pages, lang string) []shown {
 		v.Detail, v.BackURL = "client_id is not registered", "/account"
 		list = append(list, shown{"problem", v})
 	}
-	return append(append(append(list, everyFactorPage(b)...), everyPasswordPage(b)...), everyDeviceGrantPage(b)...)
+	return append(append(append(append(list, everyFactorPage(b)...), everyPasswordPage(b)...), everyDeviceGrantPage(b)...), everyAppPage(b)...)
 }
 
 // alertKeys and problemNames are what the rest of the server may name.

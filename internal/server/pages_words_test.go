@@ -32,7 +32,7 @@ func templates(t *testing.T) string {
 
 // spelledKeys are those that no template spells out: the server and package notify put them together, or templates from a kind.
 func spelledKeys() []string {
-	keys := append(noticeKeys(), "alert.code_sms", "alert.code_sms_used", "alert.sms_none", "alert.user_code")
+	keys := append(append(noticeKeys(), appKeys()...), "alert.code_sms", "alert.code_sms_used", "alert.sms_none", "alert.user_code")
 	for prefix, ends := range map[string]string{
 		"method.": "password totp sms webauthn recovery device", "password.": "setup invitation reset",
 		"kind.": "totp sms webauthn recovery", "ways.": "totp sms webauthn recovery password", "instead.": "totp sms webauthn",

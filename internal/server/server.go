@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/portvakt/portvakt/internal/account"
+	"github.com/portvakt/portvakt/internal/apps"
 	"github.com/portvakt/portvakt/internal/login"
 	"github.com/portvakt/portvakt/internal/oidc"
 	"github.com/portvakt/portvakt/internal/store"
@@ -24,6 +25,7 @@ type Options struct {
 	OIDC    *oidc.Provider
 	Login   *login.Service
 	Account *account.Service
+	Apps    *apps.Service
 	FormKey []byte         // MAC key of form tokens
 	Proxies []netip.Prefix // whose X-Forwarded-For is believed
 	Log     *slog.Logger
@@ -75,6 +77,7 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("POST "+oidc.PathLogout, s.postLogout)
 	s.mux.HandleFunc("GET /signed-out", s.signedOut)
 	s.accountRoutes()
+	s.appRoutes()
 	s.deviceGrantRoutes()
 	s.mux.HandleFunc("GET /link/{token}", s.noHead(s.showLink))
 	s.mux.HandleFunc("POST /link/{token}", s.form(s.useLink))

@@ -71,6 +71,7 @@ func (t *Tx) RemoveClient(id client.ID) {
 	t.must("delete from clients where id = $1", string(id))
 	t.RevokeGrantsOfClient(id)
 	t.do("delete from logouts where client_id = $1", string(id))
+	t.do("delete from trials where client_id = $1", string(id))
 	t.bump()
 }
 

@@ -219,6 +219,22 @@ create table device_grants (
 );
 create index device_grants_expires on device_grants (expires_at);
 
+create table trials (
+  client_id  text not null,
+  user_id    text not null references users (id) on delete cascade,
+  fault      text not null,
+  state      text not null,
+  grant_id   text not null,
+  used       bigint not null,
+  verdict    text not null,
+  created_at bigint not null,
+  expires_at bigint not null,
+  primary key (client_id, user_id, fault)
+);
+create index trials_user on trials (user_id);
+create unique index trials_one on trials (client_id, user_id) where state <> 'judged';
+create index trials_grant on trials (grant_id) where grant_id <> '';
+
 create table attempts (
   lane  text primary key,
   n     bigint not null,
@@ -257,6 +273,7 @@ create table events (
   personal   bytea not null
 );
 create index events_subject on events (subject, id) where subject <> '';
+create index events_trouble on events (client_id, id) where outcome <> 'success' and client_id <> '';
 
 -- For people with psql.
 create view readable_events as

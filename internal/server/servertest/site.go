@@ -18,6 +18,7 @@ import (
 
 	"github.com/portvakt/portvakt/internal/account"
 	"github.com/portvakt/portvakt/internal/admin"
+	"github.com/portvakt/portvakt/internal/apps"
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/fetch"
@@ -126,6 +127,7 @@ func New(t testing.TB, dbURL string, o Options) *Site {
 		Login: login.New(login.Options{DB: db, Hasher: hasher, Passwords: chosen, Lockout: lockout.New(ring.Secret("lane")), Issuer: "Exempelbolaget", Key: ring.Secret("lane"), Recovery: ring.Secret("recovery"),
 			Passkeys: passkeys, Notify: s.Notify}),
 		Account: account.New(account.Options{DB: db, Hasher: hasher, Passwords: chosen, Lockout: lockout.New(ring.Secret("lane")), Issuer: "Exempelbolaget", Notify: s.Notify, Passkeys: passkeys, Key: ring.Secret("recovery")}),
+		Apps:    apps.New(db, issuer),
 		FormKey: ring.Secret("form"), Proxies: o.Proxies, Log: o.logger(t),
 		Ready: func(context.Context) map[string]string { return nil }})
 	if err != nil {
