@@ -100,6 +100,8 @@ func mistakes(t *testing.T, base string) (said []string) {
 	challenge := "&code_challenge_method=S256&code_challenge=" + base64.RawURLEncoding.EncodeToString(sum[:])
 	ask := "/authorize?response_type=code&state=a-state-of-the-guide"
 	visit(ask + "&client_id=wiki&scope=openid&redirect_uri=" + wiki + "%2F" + challenge)
+	visit(ask + "&client_id=wiki&scope=openid&redirect_uri=" + strings.Replace(wiki, "https", "http", 1) + challenge)
+	visit(ask + "&client_id=wiki&scope=openid&redirect_uri=https%3A%2F%2Fhere.example%2F" + challenge)
 	visit(ask + "&client_id=wiki&scope=openid&redirect_uri=" + wiki)
 	visit(ask + "&client_id=wiki&scope=openid+phone&redirect_uri=" + wiki + challenge)
 	visit("/logout?client_id=wiki&post_logout_redirect_uri=" + wiki)
