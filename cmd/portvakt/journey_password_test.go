@@ -45,11 +45,16 @@ func (w *walk) typed(b *tab) {
 		w.t.Helper()
 		inTab(b, "bar "+want, chromedp.Poll[bool]("!document.querySelector('.strength').hidden && document.querySelector('meter').value "+want))
 	}
+	still := func() {
+		w.t.Helper()
+		inTab(b, "the button stays where it is", chromedp.Poll[bool]("(window.place ??= document.querySelector('form .button').offsetTop) === document.querySelector('form .button').offsetTop"))
+	}
 	inTab(b, "nothing is said", chromedp.Poll[bool]("document.querySelector('.strength').hidden"))
 	w.picture(b, "empty-"+w.lang)
 	b.fill("#password", "A\u030angst") // as some keyboards write it: five characters
 	w.says(b, judged, "strength.missing", "n", 7)
 	bar("== 25")
+	still()
 	b.fill("#password", "röm202")
 	w.says(b, judged, "strength.missing", "n", 1)
 	w.picture(b, "missing-"+w.lang)
@@ -69,6 +74,7 @@ func (w *walk) typed(b *tab) {
 		w.emptied(b)
 		b.fill("#password", c.password)
 		w.says(b, judged, c.key, "n", 2)
+		still()
 	}
 	w.emptied(b)
 }
