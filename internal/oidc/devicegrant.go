@@ -204,7 +204,7 @@ func UserCode(typed string) string {
 	return code
 }
 
-// ShownUserCode is a user code as a device and a page show it: XXXX-XXXX.
+// ShownUserCode is a user code as a device and a page show it: four letters, a dash, four letters.
 func ShownUserCode(code string) string {
 	if len(code) != userCodeLength {
 		return code
