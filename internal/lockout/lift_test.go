@@ -3,13 +3,12 @@ package lockout
 import (
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/store/storetest"
 )
 
-// TestLiftMeanwhile: counts are lifted while guesses come in, and no two units wait for each other: Postgres would need a second to see it.
+// TestLiftMeanwhile: counts are lifted while guesses come in, and no two units wait for each other, as storetest.Postgres sees at the end.
 func TestLiftMeanwhile(t *testing.T) {
 	bench(t, func(t *testing.T, clock *storetest.Clock, s *Service, p *store.Person, one, two *store.DB) {
 		var all sync.WaitGroup
@@ -18,14 +17,10 @@ func TestLiftMeanwhile(t *testing.T) {
 			guess.Rules.Attempts = 100
 			all.Go(func() {
 				for range 60 {
-					began := time.Now()
 					if i > 3 {
 						storetest.Change(t, two, func(tx *store.Tx) error { Lift(tx, p.User); return storetest.Event(tx, p.ID) })
 					} else {
 						take(t, one, s.Of(guess), false)
-					}
-					if took := time.Since(began); took > 900*time.Millisecond {
-						t.Errorf("one took %v", took)
 					}
 				}
 			})

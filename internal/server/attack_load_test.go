@@ -81,15 +81,17 @@ func (a *attack) postRaw(t testing.TB, path, body string) *servertest.Page {
 func TestLongPassword(t *testing.T) {
 	a := newAttack(t, storetest.SQLite(t), servertest.Options{Hash: factor.Params{MemoryKiB: 19456, Time: 2}})
 	b := a.Browser(t)
-	p := start(t, b)
 	for _, n := range []int{1 << 20, 60000, 2000} {
-		began := time.Now()
-		if got := b.Fill(p, "username", "alice", "password", strings.Repeat("x", n)); got.Status >= 500 || got.Status == http.StatusSeeOther {
-			t.Errorf("CR-02: a password of %d bytes got %d", n, got.Status)
-		} else if took := time.Since(began); took > 250*time.Millisecond {
-			t.Errorf("CR-02: a password of %d bytes took %v", n, took)
-		}
-		p = start(t, b)
+		servertest.Thrice(t, func() error {
+			p := start(t, b)
+			began := time.Now()
+			if got := b.Fill(p, "username", "alice", "password", strings.Repeat("x", n)); got.Status >= 500 || got.Status == http.StatusSeeOther {
+				t.Errorf("CR-02: a password of %d bytes got %d", n, got.Status)
+			} else if took := time.Since(began); took > 250*time.Millisecond {
+				return fmt.Errorf("CR-02: a password of %d bytes took %v", n, took)
+			}
+			return nil
+		})
 	}
 }
 
@@ -114,15 +116,14 @@ func TestManyScopes(t *testing.T) {
 		for i := 0; words.Len() < 60000; i++ {
 			fmt.Fprintf(&words, "%x+", i)
 		}
-		best := time.Hour
-		for range 2 {
+		servertest.Thrice(t, func() error {
 			began := time.Now()
 			a.postRaw(t, "/token", "grant_type=client_credentials&client_id=conf&client_secret=x&"+name+"="+words.String())
-			best = min(best, time.Since(began))
-		}
-		if best > 100*time.Millisecond {
-			t.Errorf("DO-05: one request of a stranger with 60 KB of %s costs %v", name, best)
-		}
+			if took := time.Since(began); took > 100*time.Millisecond {
+				return fmt.Errorf("DO-05: one request of a stranger with 60 KB of %s costs %v", name, took)
+			}
+			return nil
+		})
 	}
 }
 

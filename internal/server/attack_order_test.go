@@ -4,14 +4,13 @@ import (
 	"net/http"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/portvakt/portvakt/internal/server/servertest"
 	"github.com/portvakt/portvakt/internal/store/storetest"
 )
 
 // TestDoorsMeanwhile: in one browser a person signs in again and again while wrong present passwords are tried at the change of it. Both count in
-// one place and hold the person; no two wait for each other, which Postgres would need a second to see.
+// one place and hold the person; no two wait for each other, as storetest.Postgres sees at the end.
 func TestDoorsMeanwhile(t *testing.T) {
 	for _, e := range storetest.Engines() {
 		t.Run(e.Name, func(t *testing.T) {
@@ -33,14 +32,10 @@ func TestDoorsMeanwhile(t *testing.T) {
 							b.Forget("portvakt")
 							page = start(t, b)
 						}
-						began := time.Now()
 						if i < 2 {
 							b.Fill(page, "current", wrong, "password", another, "repeat", another)
 						} else if p := b.Fill(page, "username", "newcomer", "password", servertest.Password); p.Status != http.StatusSeeOther {
 							t.Errorf("a sign-in got %d %q", p.Status, p.Alert())
-						}
-						if took := time.Since(began); took > 900*time.Millisecond {
-							t.Errorf("an answer took %v", took)
 						}
 					}
 				})

@@ -44,7 +44,7 @@ func Main(m *testing.M) {
 // Close stops the scratch server. Only a TestMain that cannot end with Main needs it.
 func Close() { scratch.stop() }
 
-// Postgres gives the address of an empty database on the scratch server.
+// Postgres gives the address of an empty database on the scratch server. The test fails if units in it waited for each other in a ring.
 func Postgres(t testing.TB) string {
 	t.Helper()
 	scratch.once.Do(func() { scratch.err = scratch.start() })
@@ -61,7 +61,31 @@ func Postgres(t testing.TB) string {
 	if _, err := conn.Exec(ctx, "create database "+name); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { noDeadlocks(t, name) })
 	return scratch.url(name)
+}
+
+// noDeadlocks fails the test if Postgres had to break one of two units that waited for each other. All connections are closed by now: a backend
+// counts its own deadlocks in at its end, at the latest.
+func noDeadlocks(t testing.TB, name string) {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, scratch.url("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	for open, until := 1, time.Now().Add(20*time.Second); open > 0; time.Sleep(2 * time.Millisecond) {
+		if err := conn.QueryRow(ctx, "select count(*) from pg_stat_activity where datname = $1", name).Scan(&open); err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(until) {
+			t.Fatalf("%d connections stay open", open)
+		}
+	}
+	var n int
+	if err := conn.QueryRow(ctx, "select deadlocks from pg_stat_database where datname = $1", name).Scan(&n); err != nil || n > 0 {
+		t.Errorf("%d deadlocks, %v", n, err)
+	}
 }
 
 // SQLite gives the address of a database file that does not exist yet.
