@@ -114,7 +114,7 @@ start_postgres() {
 }
 
 build() {
-  CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/portvakt ./cmd/portvakt
+  make -s build
   CGO_ENABLED=0 go build -o bin/loadgen ./cmd/loadgen
 }
 

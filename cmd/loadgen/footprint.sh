@@ -26,7 +26,7 @@ free_port() {
   done
 }
 
-CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/portvakt ./cmd/portvakt
+make -s build
 CGO_ENABLED=0 go build -o bin/loadgen ./cmd/loadgen
 
 port=$(free_port)

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -60,12 +61,11 @@ func (j *judge) told() *Rehearsal {
 			j.tellClient(c, p)
 		}
 	}
-	for _, a := range j.apps {
-		if a.Refused.Count+a.Asked.Count+a.Shut.Count+a.SetUp.Count > 0 {
+	for _, id := range slices.Sorted(maps.Keys(j.apps)) {
+		if a := j.apps[id]; a.Refused.Count+a.Asked.Count+a.Shut.Count+a.SetUp.Count > 0 {
 			r.Applications = append(r.Applications, *a)
 		}
 	}
-	slices.SortFunc(r.Applications, func(a, b Application) int { return strings.Compare(a.ID, b.ID) })
 	r.sort()
 	return r
 }
