@@ -36,4 +36,6 @@ func Alike(what string, one, other []time.Duration, share time.Duration) error {
 }
 
 // Median of durations, which stay as they are.
-func Median(took []time.Duration) time.Duration { return slices.Sorted(slices.Values(took))[len(took)/2] }
+func Median(took []time.Duration) time.Duration {
+	return slices.Sorted(slices.Values(took))[len(took)/2]
+}
