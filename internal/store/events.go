@@ -42,9 +42,12 @@ func (t *Tx) Record(e audit.Event) error {
 
 // encodeDetail is json.Marshal of a map for the hot path: nearly all details are plain ASCII words.
 func encodeDetail(detail map[string]string) string {
+	var room [8]string // on the stack
+	keys := slices.AppendSeq(room[:0], maps.Keys(detail))
+	slices.Sort(keys)
 	b := make([]byte, 0, 128)
 	b = append(b, '{')
-	for _, key := range slices.Sorted(maps.Keys(detail)) {
+	for _, key := range keys {
 		if len(b) > 1 {
 			b = append(b, ',')
 		}

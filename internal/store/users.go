@@ -35,10 +35,10 @@ func (p *Person) OpenPhone() error {
 }
 
 // The columns of a person, from users u, who may be absent from an outer join; the whole also from factors f. The id comes
-// first, from wherever it stands.
+// first, from wherever it stands. What the protocol reads has names of one letter: SQLite's driver allocates longer ones, for each column of each read.
 const (
-	briefColumns = `coalesce(u.username, ''), coalesce(u.name, ''), coalesce(u.email, ''), u.phone, coalesce(u.locale, ''),
-  coalesce(u.groups, ''), u.sealing_key, coalesce(u.disabled_at, 0)`
+	briefColumns = `coalesce(u.username, '') a, coalesce(u.name, '') b, coalesce(u.email, '') c, u.phone d, coalesce(u.locale, '') e,
+  coalesce(u.groups, '') f, u.sealing_key g, coalesce(u.disabled_at, 0) h`
 	personColumns = `coalesce(u.id, ''), ` + briefColumns + `, coalesce(u.roles, ''), coalesce(u.password, ''), coalesce(u.password_changed_at, 0),
   coalesce(u.password_made, ''), coalesce(u.created_at, 0), f.secret, coalesce(f.counter, 0)`
 	personTables = `users u ` + totpJoin
