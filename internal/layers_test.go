@@ -79,7 +79,7 @@ const foreign = `
 	github.com/boombuler/barcode:   internal/factor
 	golang.org/x/crypto/argon2:     internal/factor
 	golang.org/x/crypto/cryptobyte: internal/keyring
-	github.com/jackc/pgx:           internal/store
+	github.com/jackc/pgx:           internal/store cmd/loadgen
 	modernc.org/sqlite:             internal/store
 	github.com/twilio/twilio-go:    internal/sms
 	github.com/nyaruka/phonenumbers: internal/sms

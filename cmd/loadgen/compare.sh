@@ -3,6 +3,10 @@
 # operation its share of that yardstick, the goal, and whether it is met. A share travels between machines; a bare
 # figure does not. The yardstick is measured before and after each operation and the mean is used.
 #
+# The last two columns say what the trips alone cost: the bare server with the same durable writes and reads of the same
+# Postgres, one row each, and nothing else to do (a flow: a write, a read and a write, and a read), and Portvakt's share
+# of that. Where the fsync of a disk decides, the first share tells of the disk and the last of Portvakt.
+#
 # It needs Linux with two cores, taskset, Go and PostgreSQL's server binaries, and leaves nothing behind.
 #
 #   DURATION=5s   how long each measurement lasts
@@ -111,6 +115,7 @@ start_postgres() {
   as_pg "$pgbin/pg_ctl" -D "$pgdir/data" -l "$pgdir/log" -w \
     -o "-p $pgport -c listen_addresses=127.0.0.1 -k $pgdir" start >/dev/null || die "pg_ctl: $(tail -n 3 "$pgdir/log")"
   as_pg "$pgbin/createdb" -h 127.0.0.1 -p "$pgport" -U portvakt portvakt
+  as_pg "$pgbin/createdb" -h 127.0.0.1 -p "$pgport" -U portvakt bare
 }
 
 build() {
@@ -120,7 +125,8 @@ build() {
 
 start_hello() {
   hello_port=$(free_port)
-  taskset -c 0 bin/loadgen -mode serve-hello -listen "127.0.0.1:$hello_port" 2>"$work/hello.log" &
+  taskset -c 0 bin/loadgen -mode serve-hello -listen "127.0.0.1:$hello_port" \
+    -database "postgres://portvakt@127.0.0.1:$pgport/bare?sslmode=disable" 2>"$work/hello.log" &
   pids+=($!)
   wait_200 "$hello_port" / $! "$work/hello.log"
 }
@@ -187,19 +193,32 @@ measure_hello() {
   hello=$ops
 }
 
-# row NAME GOAL ARGUMENTS measures one operation between two yardsticks and prints its line; goal "-" is for interest.
+# bare PATH… sets bare to what the bare server makes of requests for these in turn.
+bare() {
+  local path seconds=0
+  for path; do
+    measure -mode get -base "http://127.0.0.1:$hello_port" -path "$path"
+    seconds=$(awk -v s="$seconds" -v ops="$ops" 'BEGIN { print s + 1 / ops }')
+  done
+  bare=$(awk -v s="$seconds" 'BEGIN { print 1 / s }')
+}
+
+# row NAME GOAL PATHS ARGUMENTS measures one operation between two yardsticks, and the same trips of the bare server, and prints its line; goal
+# "-" is for interest.
 row() {
-  local name=$1 goal=$2 before=$hello
-  shift 2
+  local name=$1 goal=$2 paths=$3 before=$hello
+  shift 3
   measure -pid "$server" -label "$name" -id "$client" -secret "$secret" -redirect "$redirect" -scope 'openid offline_access' \
     -token "$(endpoint token_endpoint)" -authz "$(endpoint authorization_endpoint)" \
     -userinfo "$(endpoint userinfo_endpoint)" -introspect "$(endpoint introspection_endpoint)" "$@"
   local got=$ops bad=$errs
+  # shellcheck disable=SC2086 # several
+  bare $paths
   measure_hello
-  awk -v name="$name" -v goal="$goal" -v got="$got" -v bad="$bad" -v a="$before" -v b="$hello" 'BEGIN {
+  awk -v bare="$bare" -v name="$name" -v goal="$goal" -v got="$got" -v bad="$bad" -v a="$before" -v b="$hello" 'BEGIN {
     share = got / ((a + b) / 2)
     ok = bad > 0 ? bad " errors" : goal == "-" ? "-" : share >= goal ? "yes" : "NO"
-    printf "%-12s %10.1f %15.3f %6s  %s\n", name, got, share, goal, ok
+    printf "%-12s %10.1f %15.3f %6s  %-4s %10.1f %14.2f\n", name, got, share, goal, ok, bare, got / bare
     exit !(ok == "yes" || ok == "-")
   }' || failed=1
 }
@@ -210,13 +229,13 @@ start_hello
 start_portvakt
 measure_hello
 
-printf '%-12s %10s %15s %6s  %s\n' op req/s 'share of hello' goal ok
-row cc 0.15 -mode cc
-row introspect 0.25 -mode introspect
-row discovery 0.7 -mode get -path "$issuer/.well-known/openid-configuration"
-row jwks 0.7 -mode get -path "$(endpoint jwks_uri)"
+printf '%-12s %10s %15s %6s  %-4s %10s %14s\n' op req/s 'share of hello' goal ok 'bare trips' 'share of those'
+row cc 0.15 /write -mode cc
+row introspect 0.25 /read -mode introspect
+row discovery 0.7 /bytes -mode get -path "$issuer/.well-known/openid-configuration"
+row jwks 0.7 /bytes -mode get -path "$(endpoint jwks_uri)"
 cookie=$(sign_in) || die "nobody could sign in: $(tail -n 1 "$work/loadgen.log")"
-row flow 0.03 -mode flow -cookie "$cookie"
-row refresh 0.08 -mode refresh -cookie "$cookie"
-row userinfo - -mode userinfo -cookie "$cookie"
+row flow 0.03 "/write /both /read" -mode flow -cookie "$cookie"
+row refresh 0.08 /both -mode refresh -cookie "$cookie"
+row userinfo - /read -mode userinfo -cookie "$cookie"
 exit "$failed"

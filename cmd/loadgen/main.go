@@ -13,7 +13,8 @@
 //	introspect   introspection of one token per worker (-token-from cc|flow)
 //	userinfo     userinfo with one token per worker (through one flow)
 //	rss          print VmRSS/VmHWM of -pid
-//	serve-hello  a bare net/http server on -listen that answers "hello": the yardstick of the machine
+//	serve-hello  a bare net/http server on -listen that answers "hello": the yardstick of the machine;
+//	             with -database also /read, /write and /both, a bare trip to Postgres each
 package main
 
 import (
@@ -30,7 +31,7 @@ import (
 
 // options are the flags, each under its name on the command line.
 type options struct {
-	mode, label, base, path, listen                    string
+	mode, label, base, path, listen, database          string
 	token, authz, userinfo, introspect                 string
 	id, secret, auth, redirect                         string
 	scope, ccscope, authzExtra, tokenExtra             string
@@ -51,6 +52,7 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.base, "base", "http://127.0.0.1:4444", "base URL")
 	f.StringVar(&o.path, "path", "/.well-known/openid-configuration", "path for get/cold")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:5554", "serve-hello: address to serve on")
+	f.StringVar(&o.database, "database", "", "serve-hello: Postgres, for /read, /write and /both")
 	f.StringVar(&o.token, "token", "/oauth2/token", "token path or absolute URL")
 	f.StringVar(&o.authz, "authz", "/oauth2/auth", "authorization path or absolute URL")
 	f.StringVar(&o.userinfo, "userinfo", "/userinfo", "userinfo path or absolute URL; empty: skip in flow")
@@ -176,7 +178,7 @@ func start(o options) error {
 	}
 	switch o.mode {
 	case "serve-hello":
-		return serveHello(o.listen)
+		return serveHello(o.listen, o.database)
 	case "cold":
 		return g.cold()
 	case "rss":
