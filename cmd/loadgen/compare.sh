@@ -4,7 +4,7 @@
 # figure does not. The yardstick is measured before and after each operation and the mean is used.
 #
 # The last two columns say what the trips alone cost: the bare server with the same durable writes and reads of the same
-# Postgres, one row each, and nothing else to do (a flow: a write, a read and a write, and a read), and Portvakt's share
+# Postgres, one row each, and nothing else to do (a flow: three requests, and five trips), and Portvakt's share
 # of that. Where the fsync of a disk decides, the first share tells of the disk and the last of Portvakt.
 #
 # It needs Linux with two cores, taskset, Go and PostgreSQL's server binaries, and leaves nothing behind.
@@ -235,7 +235,7 @@ row introspect 0.25 /read -mode introspect
 row discovery 0.7 /bytes -mode get -path "$issuer/.well-known/openid-configuration"
 row jwks 0.7 /bytes -mode get -path "$(endpoint jwks_uri)"
 cookie=$(sign_in) || die "nobody could sign in: $(tail -n 1 "$work/loadgen.log")"
-row flow 0.03 "/write /both /read" -mode flow -cookie "$cookie"
+row flow 0.03 "/both /both /read" -mode flow -cookie "$cookie"
 row refresh 0.08 /both -mode refresh -cookie "$cookie"
 row userinfo - /read -mode userinfo -cookie "$cookie"
 exit "$failed"
