@@ -123,7 +123,7 @@ var sentences = [...]struct {
 	{TokenIssued, "an application got tokens"},
 	{TokenRefreshed, "an application refreshed its tokens"},
 	{TokenReplayed, "a used refresh token was used again; all that came of it was revoked"},
-	{TokenRevoked, "an application gave its tokens back, or an administrator ended them"},
+	{TokenRevoked, "an application gave its tokens back, or the person or an administrator ended them"},
 	{TokenRefused, "an application's request for tokens was refused"},
 	{UserCreated, "a person was added"},
 	{UserChanged, "a person's details changed"},

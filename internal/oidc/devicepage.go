@@ -129,8 +129,9 @@ func (p *Provider) refuseDevice(ctx context.Context, o audit.Origin, v Visitor, 
 }
 
 // ApproveDevice is Device for the person's yes: what it gives was approved, unless there is a reason, or a SignIn that is needed before. One
-// of any number of approvals and refusals at once counts; to the others the code is a used one.
-func (p *Provider) ApproveDevice(ctx context.Context, o audit.Origin, v Visitor, code string) (DeviceRequest, audit.Reason, error) {
+// of any number of approvals and refusals at once counts; to the others the code is a used one. tell runs in the unit of the one that counts: what
+// it queues is sent if that is committed.
+func (p *Provider) ApproveDevice(ctx context.Context, o audit.Origin, v Visitor, code string, tell func(*store.Tx, DeviceRequest) error) (DeviceRequest, audit.Reason, error) {
 	d, why, err := p.Device(ctx, o, v, code, false)
 	switch {
 	case err == nil && why == audit.Replayed:
@@ -139,10 +140,13 @@ func (p *Provider) ApproveDevice(ctx context.Context, o audit.Origin, v Visitor,
 		return d, why, err
 	}
 	s := v.Session
-	data := grantData{Scope: d.scope, AuthTime: s.AuthTime.Unix(), Proved: s.Proved}
+	data := grantData{Scope: d.scope, AuthTime: s.AuthTime.Unix(), Proved: s.Proved, Device: true}
 	d, why, err = p.decideDevice(ctx, o, v, d, store.GrantApproved, func(t *store.Tx) error {
 		if s.Stale(t.Now()) {
 			t.TouchSession(s.ID)
+		}
+		if err := tell(t, d); err != nil {
+			return err
 		}
 		t.CreateGrant(store.Grant{ID: d.id, Client: d.Client.ID, User: s.User, Session: s.ID, Data: data.encode(), CodeUntil: d.expires, Expires: d.expires})
 		return t.Record(audit.Event{Kind: audit.DeviceApproved, Actor: string(s.User), Subject: string(s.User), Client: string(d.Client.ID),

@@ -79,6 +79,7 @@ type grantData struct {
 	Resources []string      `json:"a,omitempty"`  // RFC 8707
 	InID      string        `json:"ci,omitempty"` // claims that the parameter claims brings into the ID token
 	InInfo    string        `json:"cu,omitempty"` // and to the userinfo endpoint
+	Device    bool          `json:"d,omitempty"`  // a person approved it for a device (RFC 8628)
 	Trial     client.Fault  `json:"z,omitempty"`  // what is to be wrong with the answers, on purpose
 }
 

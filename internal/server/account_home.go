@@ -24,6 +24,10 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request, me account.Self) {
 		s.fail(w, r, err)
 		return
 	}
+	if page.Connected, err = s.connections(r, me); err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	if page.Owner, err = s.Apps.Has(r.Context(), me.Person.ID); err != nil {
 		s.fail(w, r, err)
 		return

@@ -23,6 +23,7 @@ func (s *Server) accountRoutes() {
 	s.mux.HandleFunc("POST /account/lock", s.form(s.own(s.lock)))
 	s.mux.HandleFunc("GET /lost", s.noHead(s.showLost))
 	s.mux.HandleFunc("POST /lost", s.form(s.postLost))
+	s.mux.HandleFunc("POST /account/connected/{grant}", s.form(s.own(s.postConnected)))
 	s.passwordRoutes()
 }
 
@@ -115,7 +116,7 @@ func seeOther(w http.ResponseWriter, r *http.Request, page string) {
 // toldBy gives the texts that a page's address asks for: what was done, and what was not. Both are of closed lists.
 func toldBy(r *http.Request) (notice, alert string) {
 	switch done := r.URL.Query().Get("done"); done {
-	case "added", "removed", "renamed", "allowed", "forgotten", "stopped", "ended", "others", "password":
+	case "added", "removed", "renamed", "allowed", "forgotten", "stopped", "ended", "others", "password", "disconnected":
 		notice = "notice." + done
 	}
 	switch r.URL.Query().Get("alert") {

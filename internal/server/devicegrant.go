@@ -10,6 +10,7 @@ import (
 	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/flow"
 	"github.com/portvakt/portvakt/internal/oidc"
+	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/words"
 )
 
@@ -61,7 +62,10 @@ func (s *Server) postUserCode(w http.ResponseWriter, r *http.Request, me account
 	ctx, o, v := r.Context(), deviceOrigin(me), deviceVisitor(me)
 	switch r.PostForm.Get("action") {
 	case "allow":
-		d, why, err := s.OIDC.ApproveDevice(ctx, o, v, code)
+		d, why, err := s.OIDC.ApproveDevice(ctx, o, v, code, func(t *store.Tx, d oidc.DeviceRequest) error {
+			return s.Account.TellDevice(t, me.Person, d.Client.Name, d.IP)
+		})
+		s.Account.Notify.Wake()
 		s.deviceAnswer(w, r, me, d, why, err, "allowed")
 	case "disown":
 		d, why, err := s.OIDC.RefuseDevice(ctx, o, v, code)
@@ -131,23 +135,29 @@ func (s *Server) codePage(w http.ResponseWriter, r *http.Request, me account.Sel
 // askPage shows what a device asks for.
 func (s *Server) askPage(w http.ResponseWriter, r *http.Request, me account.Self, d oidc.DeviceRequest) {
 	page := deviceAskPage{page: s.page(w, r, me.Person.Locale), Action: oidc.PathDevice, Code: d.Code, App: d.Client.Name, Name: me.Person.Username,
-		Asked: minute(d.Asked), IP: d.IP, Agent: words.Agent(d.Agent)}
+		Asked: minute(d.Asked), IP: d.IP, Agent: words.Agent(d.Agent), Scopes: scopeRows(d.Scopes, d.Client)}
 	if me.Person.Name != "" {
 		page.Name = me.Person.Name
 	}
-	for _, scope := range d.Scopes {
+	page.OtherURL = otherLanguage(&url.URL{Path: oidc.PathDevice, RawQuery: url.Values{"user_code": {d.Code}}.Encode()}, page.OtherLang())
+	s.pages.render(w, http.StatusOK, "deviceask", page)
+}
+
+// scopeRows are the scopes of a client as people read them.
+func scopeRows(scopes []string, c *store.Client) []scopeRow {
+	var rows []scopeRow
+	for _, scope := range scopes {
 		switch scope {
 		case "openid": // says who the person is, which is what signing in is
 		case "profile", "email", "phone", "groups":
-			page.Scopes = append(page.Scopes, scopeRow{Kind: scope})
+			rows = append(rows, scopeRow{Kind: scope})
 		case "offline_access":
-			if d.Client.Grant(client.GrantRefresh) {
-				page.Scopes = append(page.Scopes, scopeRow{Kind: scope})
+			if c.Grant(client.GrantRefresh) {
+				rows = append(rows, scopeRow{Kind: scope})
 			}
 		default:
-			page.Scopes = append(page.Scopes, scopeRow{Kind: "other", Name: scope})
+			rows = append(rows, scopeRow{Kind: "other", Name: scope})
 		}
 	}
-	page.OtherURL = otherLanguage(&url.URL{Path: oidc.PathDevice, RawQuery: url.Values{"user_code": {d.Code}}.Encode()}, page.OtherLang())
-	s.pages.render(w, http.StatusOK, "deviceask", page)
+	return rows
 }

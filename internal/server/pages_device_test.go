@@ -20,6 +20,13 @@ func everyDeviceGrantPage(b page) []shown {
 		{"devicedone", deviceDonePage{page: b}}, {"devicedone", deviceDonePage{page: b, Refused: true}}, {"devicedone", deviceDonePage{page: b, Refused: true, SignedIn: true}}}
 }
 
+// everyConnected gives connections of each form.
+func everyConnected() []connectedRow {
+	all := []scopeRow{{Kind: "profile"}, {Kind: "email"}, {Kind: "phone"}, {Kind: "groups"}, {Kind: "offline_access"}, {Kind: "other", Name: "rooms:book"}}
+	return []connectedRow{{ID: "c1", App: "Mötesrum Kullen, bokning", Device: true, Scopes: all, Since: "2026-11-20 08:13", Used: "2026-11-21 09:42"},
+		{ID: "c2", App: "Intranet", Scopes: all[:2], Since: "2026-09-01 07:58"}, {ID: "c3", App: "skärm-i-receptionen", Device: true, Since: "2026-11-21 09:41"}}
+}
+
 // TestDeviceGrantFields: docs/contract.md §3 has others find them by these names. What is approved says who, what, when and from where.
 func TestDeviceGrantFields(t *testing.T) {
 	p := mustPages(t)

@@ -35,6 +35,16 @@ type scopeRow struct {
 	Name string
 }
 
+// connectedRow is an application that keeps what a person gave it. Its form posts to /account/connected/ID.
+type connectedRow struct {
+	ID     string
+	App    string
+	Device bool // on a device that the person allowed; else in a browser
+	Scopes []scopeRow
+	Since  string
+	Used   string // "" not known
+}
+
 // deviceDonePage, "devicedone", says what was decided.
 type deviceDonePage struct {
 	page

@@ -87,13 +87,13 @@ func everyHome(b page) []homePage {
 			{ID: "f3", Kind: "webauthn", Name: "Annas telefon", Added: "2026-06-24", Used: "2026-11-20 08:13"},
 			{ID: "f4", Kind: "webauthn", Name: "Gamla datorn", Added: "2025-01-10", Used: "2026-01-12 16:30", Stopped: true, Allow: true}},
 		Owner: true, Add: []string{"webauthn", "totp", "sms"}, RecoveryLeft: 8,
-		Devices: []deviceRow{{"d1", "Firefox på Windows", "2026-11-20 08:13", "2026-12-20"}, {"d2", "Safari på iPhone", "2026-11-19 17:02", "2026-12-19"}}, Sessions: everySeat()}
+		Devices: []deviceRow{{"d1", "Firefox på Windows", "2026-11-20 08:13", "2026-12-20"}, {"d2", "Safari på iPhone", "2026-11-19 17:02", "2026-12-19"}}, Sessions: everySeat(), Connected: everyConnected()}
 	bare := homePage{page: b, Name: "Anna", Username: "anna", SignOutAction: "/logout", Add: []string{"webauthn", "totp", "sms"},
 		Methods: []string{"method.sms", "method.webauthn", "method.recovery", "method.device"}}
 	list := []homePage{full, bare}
 	for left := range 4 {
 		few := full
-		few.RecoveryLeft, few.Devices, few.Add, few.Sessions = left, full.Devices[:1], nil, full.Sessions[:1]
+		few.RecoveryLeft, few.Devices, few.Add, few.Sessions, few.Connected = left, full.Devices[:1], nil, full.Sessions[:1], full.Connected[2:]
 		list = append(list, few)
 	}
 	for _, key := range noticeKeys() {
@@ -110,7 +110,7 @@ func everyHome(b page) []homePage {
 }
 
 func noticeKeys() []string {
-	return strings.Fields("notice.added notice.removed notice.renamed notice.allowed notice.forgotten notice.stopped notice.ended notice.others notice.password")
+	return strings.Fields("notice.added notice.removed notice.renamed notice.allowed notice.forgotten notice.stopped notice.ended notice.others notice.password notice.disconnected")
 }
 
 // checkHidden: every form of a page brings the form token back, and every form of a step its version. What leaves for an
@@ -328,7 +328,7 @@ func TestHome(t *testing.T) {
 		}
 	}
 	want := "factors/f1 remove, factors/f2 remove, factors/f3 remove, factors/f3 rename, factors/f4 allow, factors/f4 remove, factors/f4 rename, " +
-		"recovery , devices/d1 , devices/d2 , devices/all , sessions/s1 , sessions/s2 , sessions/s3 , sessions/others , lock "
+		"recovery , devices/d1 , devices/d2 , devices/all , sessions/s1 , sessions/s2 , sessions/s3 , sessions/others , connected/c1 , connected/c2 , connected/c3 , lock "
 	if strings.Join(got, ", ") != want {
 		t.Errorf("forms: %s", strings.Join(got, ", "))
 	}

@@ -156,6 +156,7 @@ type homePage struct {
 	RecoveryLeft  int      // unused recovery codes; a button posts to /account/recovery for new ones
 	Devices       []deviceRow
 	Sessions      []seatRow
+	Connected     []connectedRow
 	Notice        string // key of a text that says what was just done; "" none
 	Alert         string
 	AlertArgs     []any

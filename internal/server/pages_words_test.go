@@ -52,7 +52,7 @@ func spelledKeys() []string {
 // mailKeys are the mails that package notify sends, and whether each is told the factor beside what every mail is told.
 func mailKeys() map[string]bool {
 	return map[string]bool{"mail.factor_added": true, "mail.factor_removed": true, "mail.factor_stopped": true, "mail.factor_allowed": true,
-		"mail.recovery_used": false, "mail.recovery_made": false, "mail.device_remembered": false, "mail.passkey_cloned": false,
+		"mail.recovery_used": false, "mail.recovery_made": false, "mail.device_remembered": false, "mail.device_connected": false, "mail.passkey_cloned": false,
 		"mail.disowned": false, "mail.number_changed": false, "mail.password_changed": false, "mail.password_forgotten": false, "mail.guessed": false}
 }
 
@@ -126,6 +126,9 @@ func TestMails(t *testing.T) {
 			args := []any{"name", "(name)", "brand", "(brand)", "url", "(url)", "time", "(time)", "agent", "(agent)"}
 			if factor {
 				args = append(args, "factor", "(factor)")
+			}
+			if key == "mail.device_connected" {
+				args = append(args, "app", "(app)", "address", "(address)", "from", "(from)")
 			}
 			if key == "mail.guessed" {
 				args = append(args, "link", "(link)", "minutes", "(minutes)")

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/user"
 )
 
@@ -33,6 +34,26 @@ func (t *Tx) SessionsOf(id user.ID) ([]OpenSession, error) {
 	}, "select "+sessionColumns+`, s.personal, u.sealing_key
 from sessions s join users u on u.id = s.user_id where s.user_id = $1 and s.ended_at = 0 and s.expires_at > $2 order by s.created_at desc`,
 		string(id), micros(t.now))
+	return all, err
+}
+
+// GrantsOf lists the grants of a person that still count, newest first: neither revoked nor expired, nor of a session that somebody ended. Those
+// without a code are left out: a token exchange made them, and they end with what they were made of.
+func (t *Tx) GrantsOf(id user.ID) ([]Grant, error) {
+	var all []Grant
+	err := t.rows(func(row scanner) error {
+		g := Grant{User: id}
+		var cid, session string
+		var until, used, rotated, expires, created int64
+		err := row.Scan(&g.ID, &cid, &session, &g.Data, &until, &used, &g.Gen, &rotated, &expires, &created)
+		g.Client, g.Session = client.ID(cid), user.SessionID(session)
+		g.CodeUntil, g.CodeUsed, g.Rotated, g.Expires, g.Created = instant(until), instant(used), instant(rotated), instant(expires), instant(created)
+		all = append(all, g)
+		return err
+	}, `select g.id, g.client_id, coalesce(g.session_id, ''), g.data, g.code_until, g.code_used_at, g.gen, g.rotated_at, g.expires_at, g.created_at
+from grants g left join sessions s on s.id = g.session_id
+where g.user_id = $1 and g.revoked_at = 0 and g.expires_at > $2 and g.code_until > 0 and coalesce(s.ended_at, 0) = 0
+order by g.created_at desc, g.id desc`, string(id), micros(t.now))
 	return all, err
 }
 
