@@ -16,6 +16,7 @@ func TestDeviceGrant(t *testing.T) {
 			"--scope", "openid profile email groups offline_access rooms:book")
 		b := w.person()
 		w.linkedCode(b)
+		w.connected(b)
 		w.typedCode(b)
 	})
 }
@@ -93,6 +94,21 @@ func (w *walk) linkedCode(b *tab) {
 	if told := w.polls(r); told != "tokens" {
 		w.t.Errorf("after the button the screen gets %s", told)
 	}
+}
+
+// connected: a mail tells him of the screen, and on his own page he disconnects it.
+func (w *walk) connected(b *tab) {
+	w.t.Helper()
+	w.mailed(bertils, "mail.device_connected")
+	w.account(b)
+	b.says("[data-connected=device] h3", "Mötesrum Kullen, bokning")
+	w.picture(b, "connected")
+	b.click("[data-connected=device] summary")
+	b.says("[data-connected=device] li:last-child", w.word("scope.other", "scope", "rooms:book"))
+	w.picture(b, "connected-may")
+	b.press("[data-connected=device] button")
+	w.says(b, "[role=status]", "notice.disconnected")
+	w.picture(b, "connected-ended")
 }
 
 // typedCode: he types the code of another, wrong at first, and stops it.

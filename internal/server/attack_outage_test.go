@@ -27,7 +27,7 @@ func TestOutage(t *testing.T) {
 	step, first := proved(t, alice, "alice"), start(t, newcomer)
 	path := a.link(t, "reset", "newcomer", time.Hour)
 	linkPage := newcomer.Get(path)
-	signOut := b.Get("/logout")
+	signOut, kept := b.Get("/logout"), connected(t, b)[0].id
 	a.clock.Add(31 * time.Second) // mallory's next code; the code to redeem has 29 s left
 	tv, asking := a.television(t, "tv", "openid"), b.Get("/device")
 	codeForm := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {servertest.Redirect}, "code_verifier": {verifier}}
@@ -83,14 +83,17 @@ func TestOutage(t *testing.T) {
 		"right one-time code": func() *servertest.Page {
 			return alice.Fill(step, "code", servertest.Code(t, servertest.TOTP, a.Clock()))
 		},
-		"device":                  func() *servertest.Page { return a.asks(t, "tv") },
-		"device polls":            func() *servertest.Page { return tv.polls(t) },
-		"device page":             func() *servertest.Page { return b.Get("/device") },
-		"device by link":          func() *servertest.Page { return b.Get(tv.complete) },
-		"device allowed":          func() *servertest.Page { return b.Fill(asking, "user_code", tv.code, "action", "allow") },
-		"device, wrong code":      func() *servertest.Page { return b.Fill(asking, "user_code", "BCDF-GHJK") },
-		"link":                    func() *servertest.Page { return newcomer.Get(path) },
-		"link used":               func() *servertest.Page { return newcomer.Fill(linkPage, "password", another, "repeat", another) },
+		"device":             func() *servertest.Page { return a.asks(t, "tv") },
+		"device polls":       func() *servertest.Page { return tv.polls(t) },
+		"device page":        func() *servertest.Page { return b.Get("/device") },
+		"device by link":     func() *servertest.Page { return b.Get(tv.complete) },
+		"device allowed":     func() *servertest.Page { return b.Fill(asking, "user_code", tv.code, "action", "allow") },
+		"device, wrong code": func() *servertest.Page { return b.Fill(asking, "user_code", "BCDF-GHJK") },
+		"link":               func() *servertest.Page { return newcomer.Get(path) },
+		"link used":          func() *servertest.Page { return newcomer.Fill(linkPage, "password", another, "repeat", another) },
+		"disconnect": func() *servertest.Page {
+			return b.Post("/account/connected/"+kept, url.Values{"form_token": {token(t, signOut)}})
+		},
 		"sign-out":                func() *servertest.Page { return b.Fill(signOut) },
 		"sign-out by application": func() *servertest.Page { return b.Get("/logout?id_token_hint=" + hint) },
 	}
