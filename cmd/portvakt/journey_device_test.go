@@ -106,6 +106,9 @@ func (w *walk) connected(b *tab) {
 	b.click("[data-connected=device] summary")
 	b.says("[data-connected=device] li:last-child", w.word("scope.other", "scope", "rooms:book"))
 	w.picture(b, "connected-may")
+	if shown := w.run("", "user", "show", "bertil"); !strings.Contains(shown, "room (device), since ") {
+		w.t.Errorf("an administrator sees\n%s", shown)
+	}
 	b.press("[data-connected=device] button")
 	w.says(b, "[role=status]", "notice.disconnected")
 	w.picture(b, "connected-ended")

@@ -5,23 +5,44 @@ import (
 	"errors"
 	"time"
 
+	"github.com/portvakt/portvakt/internal/client"
+	"github.com/portvakt/portvakt/internal/oidc"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
 )
 
 // person is how a listing shows one.
 type person struct {
-	ID       user.ID    `json:"id"`
-	Username string     `json:"username"`
-	Name     string     `json:"name"`
-	Email    string     `json:"email,omitempty"`
-	Groups   []string   `json:"groups"`
-	Roles    []string   `json:"roles"`
-	Factors  []string   `json:"factors"`
-	Locale   string     `json:"locale,omitempty"`
-	Created  time.Time  `json:"created"`
-	Disabled *time.Time `json:"disabled,omitempty"`
-	Sessions []sitting  `json:"sessions,omitempty"`
+	ID        user.ID    `json:"id"`
+	Username  string     `json:"username"`
+	Name      string     `json:"name"`
+	Email     string     `json:"email,omitempty"`
+	Groups    []string   `json:"groups"`
+	Roles     []string   `json:"roles"`
+	Factors   []string   `json:"factors"`
+	Locale    string     `json:"locale,omitempty"`
+	Created   time.Time  `json:"created"`
+	Disabled  *time.Time `json:"disabled,omitempty"`
+	Sessions  []sitting  `json:"sessions,omitempty"`
+	Connected []plugged  `json:"connected,omitempty"`
+}
+
+type plugged struct {
+	Client client.ID `json:"client_id"`
+	Kind   string    `json:"kind"` // device or browser
+	Since  time.Time `json:"since"`
+	Seen   time.Time `json:"seen,omitzero"` // unless it is not known
+}
+
+// plug adds what is connected in the person's name.
+func (p *person) plug(all []oidc.Connection) {
+	for _, c := range all {
+		kind := "browser"
+		if c.Device {
+			kind = "device"
+		}
+		p.Connected = append(p.Connected, plugged{c.Client.ID, kind, c.Since, c.Used})
+	}
 }
 
 type sitting struct {
@@ -70,14 +91,19 @@ type userShowCmd struct {
 	JSON bool `name:"json" help:"One JSON object."`
 }
 
-// Run shows one person with the sessions under way.
+// Run shows one person with the sessions under way, and what is connected in their name.
 func (c *userShowCmd) Run(s *settings) error {
 	return command(s, func(ctx context.Context, v *service) error {
 		p, sessions, err := v.admin.User(ctx, c.Name)
 		if err != nil {
 			return err
 		}
+		connected, err := v.oidc.Connections(ctx, p.ID)
+		if err != nil {
+			return err
+		}
 		out := shown(p)
+		out.plug(connected)
 		for _, one := range sessions {
 			state := "active"
 			if one.Locked(v.db.Now()) {
@@ -95,6 +121,9 @@ func (c *userShowCmd) Run(s *settings) error {
 		}
 		for _, one := range out.Sessions {
 			_ = t.row(nil, "session", stamp(one.Started)+", last used "+stamp(one.Seen)+", "+one.State)
+		}
+		for _, one := range out.Connected {
+			_ = t.row(nil, "connected", string(one.Client)+" ("+one.Kind+"), since "+stamp(one.Since)+", last used "+stamp(one.Seen))
 		}
 		return t.out.Flush()
 	})
