@@ -25,8 +25,6 @@ type Connection struct {
 	Scopes []string
 	Since  time.Time // of the oldest grant
 	Used   time.Time // when tokens were last given out; zero: never, or not known any more
-
-	grants []string
 }
 
 // family is a grant as its person sees it.
@@ -141,7 +139,6 @@ func (p *Provider) Disconnect(ctx context.Context, o audit.Origin, v Visitor, id
 	me := v.Person.ID
 	err := p.db.Change(ctx, o, func(t *store.Tx) error {
 		t.Hold(me)
-		t.HoldSession(me, v.Session.ID)
 		g, err := t.GrantByID(id)
 		if err != nil {
 			return err
@@ -149,25 +146,9 @@ func (p *Provider) Disconnect(ctx context.Context, o audit.Origin, v Visitor, id
 		if g.User != me {
 			return store.ErrNotFound
 		}
-		named, err := readFamily(g)
+		ended, err := endWith(t, g)
 		if err != nil {
 			return err
-		}
-		mine, err := families(t, me)
-		if err != nil {
-			return err
-		}
-		ended := 0
-		for _, f := range mine {
-			if f.with(named) {
-				done, err := t.RevokeGrant(f.ID)
-				if err != nil {
-					return err
-				}
-				if done {
-					ended++
-				}
-			}
 		}
 		switch over := !g.Revoked.IsZero() || g.SessionEnded || !t.Now().Before(g.Expires); {
 		case ended == 0 && !over:
@@ -175,6 +156,7 @@ func (p *Provider) Disconnect(ctx context.Context, o audit.Origin, v Visitor, id
 		case ended == 0:
 			return errKept
 		}
+		t.HoldSession(me, v.Session.ID) // last: who ends a session takes its grants first, and two orders are a ring
 		return t.Record(audit.Event{Kind: audit.TokenRevoked, Reason: audit.Logout, Actor: string(me), Subject: string(me), Client: string(g.Client),
 			Session: string(v.Session.ID), Detail: map[string]string{"grant": id, "grants": strconv.Itoa(ended)}})
 	})
@@ -182,4 +164,23 @@ func (p *Provider) Disconnect(ctx context.Context, o audit.Origin, v Visitor, id
 		return nil
 	}
 	return err
+}
+
+// endWith revokes every grant of the connection that g is of, and gives how many counted until then.
+func endWith(t *store.Tx, g store.Grant) (int, error) {
+	named, err := readFamily(g)
+	if err != nil {
+		return 0, err
+	}
+	mine, err := families(t, g.User)
+	if err != nil {
+		return 0, err
+	}
+	var ids []string
+	for _, f := range mine {
+		if f.with(named) {
+			ids = append(ids, f.ID)
+		}
+	}
+	return t.RevokeGrantsOf(g.User, ids)
 }

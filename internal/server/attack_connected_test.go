@@ -160,3 +160,47 @@ func TestConnectedEnded(t *testing.T) {
 		}
 	})
 }
+
+// TestConnectedMeanwhile: buttons that disconnect are pressed while the same session is signed out and its tokens are refreshed: none waits for
+// another in a ring, as storetest.Postgres sees at the end, nobody gets a 5xx, and nothing outlives it.
+func TestConnectedMeanwhile(t *testing.T) {
+	t.Parallel()
+	deviceSites(t, func(t *testing.T, a *attack) {
+		second := &attack{a.Second(t), a.clock}
+		for range 12 {
+			b := a.signIn(t, "alice", servertest.TOTP)
+			var all []map[string]any
+			for range 3 {
+				all = append(all, a.tokens(t, "conf", mustCode(t, b.Get(authorizeURL("conf")))))
+			}
+			_, device := a.allowed(t, b, "tv", "openid offline_access")
+			rows, out := connected(t, b), b.Get("/logout")
+			form, other := url.Values{"form_token": {token(t, b.Get("/account"))}}, at(b, second.Site)
+			answers := parallel(10, func(i int) *servertest.Page {
+				switch {
+				case i == 0:
+					return b.Fill(out)
+				case i == 1:
+					return second.refresh(t, "conf", all[0]["refresh_token"].(string))
+				case i%2 == 0:
+					return b.Post("/account/connected/"+rows[i/2%2].id, form)
+				}
+				return other.Post("/account/connected/"+rows[i/2%2].id, form)
+			})
+			for i, p := range answers {
+				if p.Status >= 500 {
+					t.Errorf("rival %d gets %d", i, p.Status)
+				}
+			}
+			if o := object(t, answers[1]); o["access_token"] != nil {
+				all = append(all, o)
+			}
+			for _, o := range append(all, device) {
+				if a.userInfo(t, o) != http.StatusUnauthorized {
+					t.Error("SE-04, RT-04: something outlives the sign-out")
+				}
+			}
+			a.clock.Add(31 * time.Second)
+		}
+	})
+}

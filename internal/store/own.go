@@ -57,6 +57,15 @@ order by g.created_at desc, g.id desc`, string(id), micros(t.now))
 	return all, err
 }
 
+// RevokeGrantsOf ends these families of a person, and gives how many counted until then. ids are in the form of NewID. One statement takes the rows
+// in the order in which EndSession does; statements of their own would take them in another, and two orders are a ring.
+func (t *Tx) RevokeGrantsOf(id user.ID, ids []string) (int, error) {
+	ended := 0
+	err := t.rows(func(row scanner) error { ended++; return row.Scan(new(string)) }, `update grants set revoked_at = $3
+where user_id = $1 and revoked_at = 0 and $2 like '% ' || id || ' %' returning id`, string(id), " "+strings.Join(ids, " ")+" ", micros(t.now))
+	return ended, err
+}
+
 // EndOwnSession is EndSession for a session of this person; ErrNotFound if it is not theirs.
 func (t *Tx) EndOwnSession(owner user.ID, id user.SessionID, why audit.Reason) (bool, error) {
 	t.must("update sessions set id = id where id = $1 and user_id = $2", string(id), string(owner))

@@ -74,6 +74,28 @@ func ownGrants(t *testing.T, e Engine) {
 	if got, _ := list(""); got != nil {
 		t.Errorf("nobody has %v", got)
 	}
+	revoke := func(id user.ID, want int, ids ...string) {
+		t.Helper()
+		Change(t, db, func(tx *store.Tx) error {
+			n, err := tx.RevokeGrantsOf(id, ids)
+			if n != want {
+				t.Errorf("of %v, %d were revoked, want %d", ids, n, want)
+			}
+			return errors.Join(err, Event(tx, anna.ID))
+		})
+	}
+	for _, g := range []string{"A", "B", "AB", "C"} {
+		create(store.Grant{ID: g, User: anna.ID, Session: "s1", CodeUntil: soon, Expires: late})
+	}
+	revoke(bo.ID, 0, "A", "B", "live")
+	revoke(anna.ID, 0)
+	revoke(anna.ID, 0, "")
+	revoke(anna.ID, 2, "A", "nothing", "B", "bo's", "%")
+	revoke(anna.ID, 0, "A", "B")
+	revoke(anna.ID, 2, "AB", "B", "C")
+	if got, _ := list(bo.ID); !slices.Equal(got, []string{"bo's"}) {
+		t.Errorf("bo has %v", got)
+	}
 	clock.Add(time.Hour) // the session has run out, and nobody ended it
 	if got, _ := list(anna.ID); !slices.Equal(got, []string{"live"}) {
 		t.Errorf("after an hour anna has %v", got)
