@@ -139,6 +139,7 @@ func (p *Provider) Disconnect(ctx context.Context, o audit.Origin, v Visitor, id
 	me := v.Person.ID
 	err := p.db.Change(ctx, o, func(t *store.Tx) error {
 		t.Hold(me)
+		t.HoldSession(me, v.Session.ID)
 		g, err := t.GrantByID(id)
 		if err != nil {
 			return err
@@ -156,7 +157,6 @@ func (p *Provider) Disconnect(ctx context.Context, o audit.Origin, v Visitor, id
 		case ended == 0:
 			return errKept
 		}
-		t.HoldSession(me, v.Session.ID) // last: who ends a session takes its grants first, and two orders are a ring
 		return t.Record(audit.Event{Kind: audit.TokenRevoked, Reason: audit.Logout, Actor: string(me), Subject: string(me), Client: string(g.Client),
 			Session: string(v.Session.ID), Detail: map[string]string{"grant": id, "grants": strconv.Itoa(ended)}})
 	})

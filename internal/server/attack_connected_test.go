@@ -204,3 +204,32 @@ func TestConnectedMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+// TestSignedOutTwice: a person signs out by the button of their page and by /logout at once: neither waits for the other in a ring.
+func TestSignedOutTwice(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, a *attack) {
+		second := a.Second(t)
+		for range 12 {
+			b := a.signIn(t, "alice", servertest.TOTP)
+			tokens := a.tokens(t, "conf", mustCode(t, b.Get(authorizeURL("conf"))))
+			this, _ := seats(t, b)
+			form, other := url.Values{"form_token": {token(t, b.Get("/account"))}}, at(b, second)
+			out := other.Get("/logout")
+			for i, p := range parallel(6, func(i int) *servertest.Page {
+				if i%2 == 0 {
+					return other.Fill(out)
+				}
+				return b.Post("/account/sessions/"+this, form)
+			}) {
+				if p.Status >= 500 {
+					t.Errorf("rival %d gets %d", i, p.Status)
+				}
+			}
+			if a.userInfo(t, tokens) != http.StatusUnauthorized {
+				t.Error("SE-04: an access token outlives the sign-out")
+			}
+			a.clock.Add(31 * time.Second)
+		}
+	})
+}

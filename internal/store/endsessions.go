@@ -12,6 +12,7 @@ import (
 // EndEverything is EndSessionsOf for every session of a person, and gives how many sessions and live grants it ended. Grants are on record by
 // application, because some belong to no session, or outlived theirs.
 func (t *Tx) EndEverything(id user.ID, why audit.Reason) (sessions, grants int, err error) {
+	t.do("update sessions set id = id where user_id = $1 and ended_at = 0", string(id)) // before the grants, see EndSession
 	clients := map[string]int{}
 	err = t.rows(func(s scanner) error {
 		var client string

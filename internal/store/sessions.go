@@ -107,11 +107,12 @@ func (t *Tx) lockSessions(which, arg string, why audit.Reason) (locked []audit.E
 	return locked, err
 }
 
-// EndSession ends one session and every grant that came of it, tells the applications, and records why. False if it was over already.
+// EndSession ends one session and every grant that came of it, tells the applications, and records why. False if it was over already. The session's
+// row comes before those of its grants, here and wherever both are taken: two orders are a ring.
 func (t *Tx) EndSession(id user.SessionID, why audit.Reason) (bool, error) {
-	t.do("update grants set revoked_at = $2 where session_id = $1 and revoked_at = 0", string(id), micros(t.now))
 	var owner string
 	err := t.row([]any{&owner}, "update sessions set ended_at = $2 where id = $1 and ended_at = 0 returning user_id", string(id), micros(t.now))
+	t.do("update grants set revoked_at = $2 where session_id = $1 and revoked_at = 0", string(id), micros(t.now))
 	if err == ErrNotFound {
 		return false, nil
 	}
@@ -125,8 +126,6 @@ func (t *Tx) EndSession(id user.SessionID, why audit.Reason) (bool, error) {
 // EndSessionsOf ends every session of a person but keep, and every grant of the ended ones, tells the applications, and records why; with keep
 // empty, grants that belong to no session go as well.
 func (t *Tx) EndSessionsOf(id user.ID, keep user.SessionID, why audit.Reason) error {
-	t.do("update grants set revoked_at = $3 where user_id = $1 and revoked_at = 0 and ($2 = '' or session_id is null or session_id <> $2)",
-		string(id), string(keep), micros(t.now))
 	var ended []string
 	err := t.rows(func(s scanner) error {
 		var one string
@@ -138,6 +137,8 @@ func (t *Tx) EndSessionsOf(id user.ID, keep user.SessionID, why audit.Reason) er
 	if err != nil {
 		return err
 	}
+	t.do("update grants set revoked_at = $3 where user_id = $1 and revoked_at = 0 and ($2 = '' or session_id is null or session_id <> $2)",
+		string(id), string(keep), micros(t.now))
 	if len(ended) > 0 {
 		t.tellApplications("s.user_id = $3 and s.ended_at = $1", string(id))
 	}
