@@ -24,7 +24,7 @@ type bench struct {
 const verifier = "a-verifier-of-at-least-forty-three-characters-1234"
 
 func newBench(t testing.TB, e storetest.Engine, client string) *bench {
-	s := servertest.New(t, e.New(t), servertest.Options{})
+	s := servertest.New(t, e.New(t), servertest.Options{NoMail: true}) // sending writes, too, and whenever it comes to it
 	b := signedIn(t, s)
 	u, err := url.Parse(s.URL)
 	if err != nil {
