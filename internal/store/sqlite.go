@@ -249,6 +249,7 @@ func (u *sqliteWriter) end() {
 		u.engine.fail(fmt.Errorf("%w: %w", ErrOutage, err))
 	}
 	u.engine.leave()
+	<-u.group.done // who lost to another of the group reads next what that one wrote
 }
 
 type sqliteReader struct{ engine *sqliteEngine }

@@ -23,7 +23,7 @@ func Run(t *testing.T, e Engine) {
 		"Unaudited": unaudited, "Undone": undone, "MigrateTwice": migrateTwice, "MigrateAtOnce": migrateAtOnce, "Users": users,
 		"Events": events, "Flows": flows, "Sessions": sessions, "Grants": grants, "Pushed": pushed, "Clients": clients, "Attempts": attempts, "Rolling": rolling,
 		"Links": links, "Factors": factors, "Outbox": outbox, "Races": races, "Passwords": earlier, "Group": group, "Sweep": sweep, "DeviceGrants": deviceGrants, "Logouts": logouts,
-		"OwnGrants": ownGrants,
+		"OwnGrants": ownGrants, "Losers": losers,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, e) })
 	}
