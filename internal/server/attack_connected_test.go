@@ -49,29 +49,7 @@ func TestConnectedForeign(t *testing.T) {
 		if p := alice.Post("/account/connected/"+ordinary, url.Values{"form_token": {token(t, alice.Get("/account"))}}); ordinary == "" || p.Status != http.StatusNotFound {
 			t.Errorf("a grant that keeps nothing, %q, gets %d", ordinary, p.Status)
 		}
-		own := token(t, alice.Get("/account"))
-		for what, c := range map[string]struct {
-			form   url.Values
-			header http.Header
-		}{
-			"no token":        {url.Values{}, nil},
-			"another's token": {url.Values{"form_token": {form}}, nil},
-			"another site":    {url.Values{"form_token": {own}}, http.Header{"Origin": {"https://evil.example"}}},
-			"cross-site":      {url.Values{"form_token": {own}}, http.Header{"Sec-Fetch-Site": {"cross-site"}}},
-		} {
-			r, err := http.NewRequest(http.MethodPost, a.URL+"/account/connected/"+target, strings.NewReader(c.form.Encode()))
-			ok(t, err)
-			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			for k, v := range c.header {
-				r.Header[k] = v
-			}
-			if p := alice.Do(r); p.Status != http.StatusForbidden {
-				t.Errorf("CS-01: %s gets %d %s", what, p.Status, p.Location)
-			}
-		}
-		if p := alice.Get("/account/connected/" + target + "?form_token=" + own); p.Status != http.StatusMethodNotAllowed {
-			t.Errorf("CS-01: GET gets %d", p.Status)
-		}
+		a.forges(t, alice, target, form)
 		stranger := a.Browser(t)
 		if p := stranger.Post("/account/connected/"+target, url.Values{"form_token": {token(t, stranger.Get("/forgot"))}}); !strings.Contains(p.Location, "/login/") {
 			t.Errorf("a stranger: %d %s", p.Status, p.Location)
@@ -80,6 +58,34 @@ func TestConnectedForeign(t *testing.T) {
 			t.Errorf("AD-02: mallory sees %v, and the trail has %v", rows, a.Events(t, audit.TokenRevoked))
 		}
 	})
+}
+
+// forges sends what another site could make the browser of b send: none of it disconnects target.
+func (a *attack) forges(t testing.TB, b *servertest.Browser, target, anothers string) {
+	t.Helper()
+	own := token(t, b.Get("/account"))
+	for what, c := range map[string]struct {
+		form   url.Values
+		header http.Header
+	}{
+		"no token":        {url.Values{}, nil},
+		"another's token": {url.Values{"form_token": {anothers}}, nil},
+		"another site":    {url.Values{"form_token": {own}}, http.Header{"Origin": {"https://evil.example"}}},
+		"cross-site":      {url.Values{"form_token": {own}}, http.Header{"Sec-Fetch-Site": {"cross-site"}}},
+	} {
+		r, err := http.NewRequest(http.MethodPost, a.URL+"/account/connected/"+target, strings.NewReader(c.form.Encode()))
+		ok(t, err)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		for k, v := range c.header {
+			r.Header[k] = v
+		}
+		if p := b.Do(r); p.Status != http.StatusForbidden {
+			t.Errorf("CS-01: %s gets %d %s", what, p.Status, p.Location)
+		}
+	}
+	if p := b.Get("/account/connected/" + target + "?form_token=" + own); p.Status != http.StatusMethodNotAllowed {
+		t.Errorf("CS-01: GET gets %d", p.Status)
+	}
 }
 
 // TestConnectedRivals (RT-04): while the device polls or refreshes, a button is pressed many times over two instances: one disconnection is on
