@@ -128,7 +128,7 @@ func (t *Tx) Sweep() (int64, error) {
 		before           time.Duration
 	}{
 		{"flows", "id", "expires_at", time.Hour},
-		{"pushed", "id", "expires_at", time.Hour}, // longer than a sign-in takes
+		{"pushed", "id", "expires_at", 20 * time.Minute}, // a sign-in takes up to flow.Life
 		{"attempts", "lane", "until", time.Hour},
 		{"links", "token", "expires_at", day},
 		{"sessions", "id", "expires_at", day},
