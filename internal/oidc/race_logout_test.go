@@ -17,10 +17,14 @@ import (
 	"github.com/portvakt/portvakt/internal/store/storetest"
 )
 
-// told is two applications that count the logout tokens that they get.
+// logoutLook is how often each instance looks at the outbox.
+const logoutLook = time.Second
+
+// told is two applications that count the logout tokens that they get. Each is slow to answer the first: both instances look at the outbox meanwhile.
 type told struct {
-	web *httptest.Server
-	ids []string
+	web  *httptest.Server
+	ids  []string
+	slow map[string]*sync.Once // by path
 
 	mu    sync.Mutex
 	want  map[string]int // of each application and session: 1
@@ -30,9 +34,13 @@ type told struct {
 }
 
 func newTold(t *testing.T) *told {
-	o := &told{ids: []string{"told-one", "told-two"}, want: map[string]int{}, got: map[string]int{}, jtis: map[string]bool{}}
+	o := &told{ids: []string{"told-one", "told-two"}, want: map[string]int{}, got: map[string]int{}, jtis: map[string]bool{}, slow: map[string]*sync.Once{}}
+	for _, id := range o.ids {
+		o.slow["/"+id] = &sync.Once{}
+	}
 	o.web = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		token := r.FormValue("logout_token")
+		o.slow[r.URL.Path].Do(func() { time.Sleep(logoutLook * 2) })
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if strings.Count(token, ".") != 2 {
