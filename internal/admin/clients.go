@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -75,7 +74,7 @@ func idsOf(t *store.Tx) func(string) (user.ID, error) {
 }
 
 func newSecret(s *Service) (string, []byte) {
-	secret := rand.Text() + rand.Text()
+	secret := store.NewToken()
 	return secret, s.secretMAC(secret)
 }
 

@@ -82,16 +82,6 @@ func (t *Tx) SetCount(lane string, n int, keep time.Duration) {
 	t.do("update attempts set n = $2, since = $3, until = $4 where lane = $1", lane, int64(n), micros(t.now), micros(t.now.Add(keep)))
 }
 
-// Attempts reads how many tries lane counted within window.
-func (t *Tx) Attempts(lane string, window time.Duration) (int, error) {
-	var n int64
-	err := t.row([]any{&n}, "select n from attempts where lane = $1 and since > $2", lane, micros(t.now.Add(-window)))
-	if err == ErrNotFound {
-		return 0, nil
-	}
-	return int(n), err
-}
-
 // GiveBackAttempt takes back one try that turned out right.
 func (t *Tx) GiveBackAttempt(lane string) {
 	t.do("update attempts set n = n - 1 where lane = $1 and n > 0", lane)
