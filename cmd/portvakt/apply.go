@@ -14,18 +14,23 @@ type applyCmd struct {
 	DryRun bool   `help:"Change nothing, only tell."`
 }
 
+// given reads the file at path; - is standard input.
+func given[T any](path string, read func(io.Reader) (T, error)) (T, error) {
+	if path == "-" {
+		return read(os.Stdin)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	defer f.Close()
+	return read(f)
+}
+
 // Run applies a file and prints a line for each change.
 func (c *applyCmd) Run(s *settings) error {
-	in := io.Reader(os.Stdin)
-	if c.File != "-" {
-		f, err := os.Open(c.File)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		in = f
-	}
-	file, err := admin.ReadFile(in)
+	file, err := given(c.File, admin.ReadFile)
 	if err != nil {
 		return err
 	}

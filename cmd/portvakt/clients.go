@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/portvakt/portvakt/internal/admin"
 	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/store"
 )
@@ -26,28 +27,48 @@ type identified struct {
 }
 
 type clientAddCmd struct {
-	identified
-	Name                  string   `help:"Name that people see."`
-	RedirectURI           []string `help:"Address to return to after a sign-in; give the flag once for each." sep:"none"`
-	PostLogoutRedirectURI []string `help:"Address to return to after a sign-out; give the flag once for each." sep:"none"`
-	GrantType             []string `help:"authorization_code, refresh_token, client_credentials, urn:ietf:params:oauth:grant-type:device_code." default:"authorization_code"`
-	Scope                 string   `help:"Scopes." default:"openid profile email"`
-	SigningAlg            string   `help:"RS256, PS256, ES256 or EdDSA." default:"RS256"`
-	AuthMethod            string   `help:"client_secret_basic, client_secret_post or none." default:"client_secret_basic"`
-	AllowedGroup          []string `help:"Groups whose people may use it; none: everybody."`
-	MinimumACR            string   `help:"The least authentication context class."`
+	ID                    client.ID `arg:"" optional:"" help:"client_id; with -f the file has it."`
+	File                  string    `short:"f" xor:"n,r,p,g,s,a,m,w,c" help:"File with the whole registration, as one entry of an apply file's clients, in place of the other flags; - is standard input." placeholder:"FILE"`
+	Name                  string    `xor:"n" help:"Name that people see."`
+	RedirectURI           []string  `xor:"r" help:"Address to return to after a sign-in; give the flag once for each." sep:"none"`
+	PostLogoutRedirectURI []string  `xor:"p" help:"Address to return to after a sign-out; give the flag once for each." sep:"none"`
+	GrantType             []string  `xor:"g" help:"authorization_code, refresh_token, client_credentials, urn:ietf:params:oauth:grant-type:device_code (authorization_code)."`
+	Scope                 string    `xor:"s" help:"Scopes (openid profile email)."`
+	SigningAlg            string    `xor:"a" help:"RS256, PS256, ES256 or EdDSA (RS256)."`
+	AuthMethod            string    `xor:"m" help:"client_secret_basic, client_secret_post or none (client_secret_basic)."`
+	AllowedGroup          []string  `xor:"w" help:"Groups whose people may use it; none: everybody."`
+	MinimumACR            string    `xor:"c" help:"The least authentication context class."`
+}
+
+// spec is the registration that was asked for.
+func (c *clientAddCmd) spec() (admin.ClientSpec, error) {
+	if c.File == "" && c.ID == "" {
+		return admin.ClientSpec{}, errors.New("give a client_id, or -f FILE with one entry of an apply file's clients")
+	}
+	if c.File == "" {
+		return admin.ClientSpec{Client: client.Client{ID: c.ID, Name: c.Name, RedirectURIs: c.RedirectURI,
+			PostLogoutRedirectURIs: c.PostLogoutRedirectURI, GrantTypes: c.GrantType, Scope: cmp.Or(c.Scope, "openid profile email"), SigningAlg: c.SigningAlg,
+			AuthMethod: c.AuthMethod, AllowedGroups: c.AllowedGroup, MinimumACR: c.MinimumACR}}, nil
+	}
+	spec, err := given(c.File, admin.ReadClient)
+	if err == nil && c.ID != "" && c.ID != spec.ID {
+		err = fmt.Errorf("the file is of the client %q, not of %q; leave the client_id out", spec.ID, c.ID)
+	}
+	return spec, err
 }
 
 // Run registers an application.
 func (c *clientAddCmd) Run(s *settings) error {
+	spec, err := c.spec()
+	if err != nil {
+		return err
+	}
 	return command(s, func(ctx context.Context, v *service) error {
-		secret, err := v.admin.AddClient(ctx, cli, client.Client{ID: c.ID, Name: c.Name, RedirectURIs: c.RedirectURI,
-			PostLogoutRedirectURIs: c.PostLogoutRedirectURI, GrantTypes: c.GrantType, Scope: c.Scope, SigningAlg: c.SigningAlg,
-			AuthMethod: c.AuthMethod, AllowedGroups: c.AllowedGroup, MinimumACR: c.MinimumACR})
+		secret, err := v.admin.AddClient(ctx, cli, spec)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("client %s: created\n", c.ID)
+		fmt.Printf("client %s: created\n", spec.ID)
 		if secret != "" {
 			fmt.Printf("client_secret: %s\n", secret)
 		}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"slices"
@@ -133,16 +132,7 @@ func (p proposed) read() (admin.Proposal, error) {
 	case p.File == "":
 		return admin.ProposalOf(p.Rules)
 	}
-	in := io.Reader(os.Stdin)
-	if p.File != "-" {
-		f, err := os.Open(p.File)
-		if err != nil {
-			return admin.Proposal{}, err
-		}
-		defer f.Close()
-		in = f
-	}
-	return admin.ReadProposal(in)
+	return given(p.File, admin.ReadProposal)
 }
 
 type policySetCmd struct {

@@ -2,7 +2,6 @@ package account
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"time"
 
@@ -21,9 +20,6 @@ const (
 // ErrMailOff says that this service sends no mail.
 var ErrMailOff = errors.New("account: this service sends no mail")
 
-// newSecret is 256 random bits as text.
-func newSecret() string { return rand.Text() + rand.Text() }
-
 // Mails reports whether this service sends mail, and so can help who forgot their password.
 func (s *Service) Mails() bool { return s.Notify.Posts() }
 
@@ -39,7 +35,7 @@ func (s *Service) Forgot(ctx context.Context, o audit.Origin, login, known strin
 		return ErrMailOff
 	}
 	login = factor.Name(login)
-	token := newSecret()
+	token := store.NewToken()
 	return s.DB.Change(ctx, o, func(t *store.Tx) error {
 		p, err := t.PersonByLogin(login)
 		if err != nil && !errors.Is(err, user.ErrNotFound) {
@@ -90,7 +86,7 @@ func (s *Service) mayAsk(t *store.Tx, o audit.Origin, p *store.Person, login, kn
 
 func (s *Service) mailLink(t *store.Tx, p *store.Person, token string) error {
 	t.DropShortLinks(LinkReset, p.ID, forgotLife)
-	t.CreateLink(hash(token), LinkReset, p.ID, forgotLife)
+	t.CreateLink(store.HashToken(token), LinkReset, p.ID, forgotLife)
 	err := t.Record(audit.Event{Kind: audit.LinkIssued, Subject: string(p.ID), Detail: map[string]string{"link": LinkReset, "by": "self"}})
 	if err != nil {
 		return err
@@ -102,7 +98,7 @@ func (s *Service) mailLink(t *store.Tx, p *store.Person, token string) error {
 func (s *Service) mailNobody(t *store.Tx, o audit.Origin, token string) error {
 	nobody := user.ID("nobody:" + s.network(o))
 	t.DropShortLinks(LinkReset, nobody, forgotLife)
-	t.CreateLink(hash(token), LinkReset, nobody, forgotLife)
+	t.CreateLink(store.HashToken(token), LinkReset, nobody, forgotLife)
 	_, err := t.TakeAttempt("mail:"+string(nobody), forgotPerPlace, time.Hour, false)
 	return err
 }

@@ -3,7 +3,6 @@ package account
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"strings"
 
@@ -31,11 +30,6 @@ type Link struct {
 	Hint   passwords.Hint
 }
 
-func hash(token string) []byte {
-	sum := sha256.Sum256([]byte(token))
-	return sum[:]
-}
-
 // ReadLink gives the link behind token, or ErrLinkGone.
 func (s *Service) ReadLink(ctx context.Context, token string) (Link, error) {
 	all, err := s.DB.Policy(ctx)
@@ -44,7 +38,7 @@ func (s *Service) ReadLink(ctx context.Context, token string) (Link, error) {
 	}
 	var out Link
 	err = s.DB.View(ctx, func(t *store.Tx) error {
-		l, err := t.LinkByToken(hash(token))
+		l, err := t.LinkByToken(store.HashToken(token))
 		if err != nil {
 			return err
 		}
@@ -97,7 +91,7 @@ func (s *Service) UseLink(ctx context.Context, o audit.Origin, token string, f F
 		return err
 	}
 	err = s.DB.Change(ctx, o, func(t *store.Tx) error {
-		t.UseLink(hash(token))
+		t.UseLink(store.HashToken(token))
 		if link.Kind == LinkSetup {
 			return firstAdministrator(t, f, made)
 		}
@@ -124,7 +118,7 @@ func (s *Service) Admit(ctx context.Context, o audit.Origin, token string) (stri
 		return "", err
 	}
 	err = s.DB.Change(ctx, o, func(t *store.Tx) error {
-		t.UseLink(hash(token))
+		t.UseLink(store.HashToken(token))
 		return t.Record(audit.Event{Kind: audit.LinkUsed, Actor: string(link.Person.ID), Subject: string(link.Person.ID), Detail: map[string]string{"link": link.Kind}})
 	})
 	if errors.Is(err, store.ErrConflict) {

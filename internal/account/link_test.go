@@ -45,7 +45,7 @@ func link(t *testing.T, s *Service, kind string, id user.ID, life time.Duration)
 	t.Helper()
 	token := rand.Text()
 	storetest.Change(t, s.DB, func(tx *store.Tx) error {
-		tx.CreateLink(hash(token), kind, id, life)
+		tx.CreateLink(store.HashToken(token), kind, id, life)
 		return storetest.Event(tx, id)
 	})
 	return token

@@ -167,8 +167,8 @@ func (s *Service) setOwn(w work, p *store.Person, made passwords.Made) (secret, 
 	if err := w.SetPassword(p.ID, p.Password, made.PHC, made.Under, w.me.Session.ID); err != nil {
 		return "", "", err
 	}
-	secret = newSecret()
-	w.RotateSession(w.me.Session.ID, hash(secret))
+	secret = store.NewToken()
+	w.RotateSession(w.me.Session.ID, store.HashToken(secret))
 	if s.Lockout.Known(w.me.Known, p) != "" {
 		after := *p
 		after.PasswordChanged = w.Now()

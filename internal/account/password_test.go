@@ -67,7 +67,7 @@ func TestChangePassword(t *testing.T) {
 		}
 		storetest.View(t, r.s.DB, func(tx *store.Tx) error {
 			_, _, old := tx.SessionByToken([]byte("token " + me.Session.ID))
-			now, p, err := tx.SessionByToken(hash(out.Secret))
+			now, p, err := tx.SessionByToken(store.HashToken(out.Secret))
 			if !errors.Is(old, store.ErrNotFound) || err != nil || p.ID != r.anna.ID || now.ID != me.Session.ID || !now.AuthTime.Equal(me.Session.AuthTime) ||
 				!now.ExpiresAt.Equal(me.Session.ExpiresAt) || len(now.Proved) != 1 {
 				t.Errorf("by the old secret: %v; by the new %+v (%v)", old, now, err)

@@ -79,17 +79,15 @@ func (s *Service) EndSession(ctx context.Context, me Self, id user.SessionID) er
 // EndOthers ends every session of a person but the present one, and what came of them: also of such as have run out. It needs no
 // fresh session.
 func (s *Service) EndOthers(ctx context.Context, me Self) error {
-	return s.held(ctx, me, func(w work) error {
-		open, err := w.SessionsOf(me.Person.ID)
-		if err != nil {
-			return err
+	err := s.held(ctx, me, func(w work) error {
+		sessions, grants, err := w.EndEverything(me.Person.ID, me.Session.ID, audit.Logout)
+		if err == nil && sessions+grants == 0 {
+			err = errKept
 		}
-		if len(open) < 2 { // what came of others may live on, and nothing else would say that it ended
-			err := w.Record(audit.Event{Kind: audit.SessionEnded, Reason: audit.Logout, Subject: string(me.Person.ID), Detail: map[string]string{"others": "none"}})
-			if err != nil {
-				return err
-			}
-		}
-		return w.EndSessionsOf(me.Person.ID, me.Session.ID, audit.Logout)
+		return err
 	})
+	if errors.Is(err, errKept) {
+		return nil
+	}
+	return err
 }

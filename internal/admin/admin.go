@@ -5,7 +5,6 @@ package admin
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -153,11 +152,10 @@ func (s *Service) Unlock(ctx context.Context, o audit.Origin, username string) e
 // MakeLink gives the secret of a new one-time link of this kind; earlier unused ones of the same kind stop working.
 // username is empty for the set-up link.
 func (s *Service) MakeLink(ctx context.Context, o audit.Origin, kind, username string, life time.Duration) (string, error) {
-	secret := rand.Text() + rand.Text()
-	sum := sha256.Sum256([]byte(secret))
+	secret := store.NewToken()
 	issue := func(t *store.Tx, id user.ID) error {
 		t.DropLinks(kind, id)
-		t.CreateLink(sum[:], kind, id, life)
+		t.CreateLink(store.HashToken(secret), kind, id, life)
 		return t.Record(audit.Event{Kind: audit.LinkIssued, Subject: string(id), Detail: map[string]string{"link": kind}})
 	}
 	if username == "" {

@@ -173,7 +173,7 @@ func TestClients(t *testing.T) {
 		if got, err = s.Client(ctx, "app"); err != nil || string(got.Secret) != string(s.secretMAC(fresh)) || got.Name != "app" {
 			t.Errorf("after a rotation: %+v (%v)", got, err)
 		}
-		if secret, err := s.AddClient(ctx, storetest.Origin, client.Client{ID: "spa", AuthMethod: client.AuthNone, RedirectURIs: app.RedirectURIs}); err != nil || secret != "" {
+		if secret, err := s.AddClient(ctx, storetest.Origin, ClientSpec{Client: client.Client{ID: "spa", AuthMethod: client.AuthNone, RedirectURIs: app.RedirectURIs}}); err != nil || secret != "" {
 			t.Errorf("a public client: %q (%v)", secret, err)
 		}
 		if secret, err := s.RotateSecret(ctx, storetest.Origin, "spa", 0); err == nil || secret != "" {
@@ -200,7 +200,7 @@ func addAtOnce(t *testing.T, c client.Client, services ...*Service) []string {
 	var all sync.WaitGroup
 	for _, s := range services {
 		all.Go(func() {
-			secret, err := s.AddClient(context.Background(), storetest.Origin, c)
+			secret, err := s.AddClient(context.Background(), storetest.Origin, ClientSpec{Client: c})
 			mu.Lock()
 			defer mu.Unlock()
 			switch {

@@ -31,6 +31,15 @@ type state struct {
 	row     string // how policy stands in the database
 }
 
+// id finds somebody by user name.
+func (s state) id(name string) (user.ID, error) {
+	id, known := s.ids[user.Fold(name)]
+	if !known {
+		return "", user.ErrNotFound
+	}
+	return id, nil
+}
+
 // Apply makes people, groups, applications and policies as f says and gives a line for each change. All of it happens in
 // one change or none of it. Applying the same file again changes nothing. With dry it only tells.
 func (s *Service) Apply(ctx context.Context, o audit.Origin, f *File, dry bool) ([]string, error) {

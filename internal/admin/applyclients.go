@@ -2,6 +2,7 @@ package admin
 
 import (
 	"crypto/hmac"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -15,7 +16,7 @@ func (s *Service) planClient(spec ClientSpec, now state, groups []string) ([]ste
 	if err := undeclared(what, spec.AllowedGroups, groups); err != nil {
 		return nil, err
 	}
-	if err := spec.name(now.ids); err != nil {
+	if err := spec.name(now.id); err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	was, known := now.clients[spec.ID]
@@ -48,12 +49,15 @@ func (s *Service) planClient(spec ClientSpec, now state, groups []string) ([]ste
 }
 
 // name puts ids in the place of the owners' user names, in their order, which is theirs alone: so that the same owners are the same text.
-func (c *ClientSpec) name(ids map[string]user.ID) error {
+func (c *ClientSpec) name(id func(string) (user.ID, error)) error {
 	owners := make([]string, 0, len(c.Owners))
 	for _, o := range c.Owners {
-		id, known := ids[user.Fold(o)]
-		if !known {
+		id, err := id(o)
+		if errors.Is(err, user.ErrNotFound) {
 			return fmt.Errorf("owners: there is no user %q; name somebody of the file, or add them first", o)
+		}
+		if err != nil {
+			return err
 		}
 		owners = append(owners, string(id))
 	}

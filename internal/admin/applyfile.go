@@ -54,43 +54,59 @@ type ClientSpec struct {
 	Secret        string `yaml:"client_secret"`
 }
 
-// maxFile is the largest apply file that is read.
+// maxFile is the largest file that is read.
 const maxFile = 16 << 20
 
 // ReadFile reads and checks an apply file. An unknown key is an error with its line; every other fault is named too.
 func ReadFile(r io.Reader) (*File, error) {
+	f := &File{Policies: policy.Default()}
+	top, err := document{"the apply file", yamlFault}.read(r, f)
+	if err != nil {
+		return nil, err
+	}
+	if f.hasPolicies = top["policies"] != nil; !f.hasPolicies {
+		f.Policies = policy.Default()
+	}
+	return f, f.check()
+}
+
+// ReadClient reads and checks a file that has one entry of an apply file's clients, and nothing else. An unknown key is an error with its line.
+func ReadClient(r io.Reader) (ClientSpec, error) {
+	var c ClientSpec
+	if _, err := (document{"the file of a client", yamlFault}).read(r, &c); err != nil {
+		return c, err
+	}
+	c.Normalise()
+	return c, c.check()
+}
+
+// document is a file that holds one YAML document: what it is called, and how its faults are told.
+type document struct {
+	name  string
+	fault func(name string, text []byte, err error) error
+}
+
+// read reads it into out, and gives its top; an empty one says nothing.
+func (d document) read(r io.Reader, out any) (map[string]any, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
 		return nil, err
 	}
 	if len(text) > maxFile {
-		return nil, fmt.Errorf("the apply file is larger than %d MiB", maxFile>>20)
+		return nil, fmt.Errorf("%s is larger than %d MiB", d.name, maxFile>>20)
 	}
-	f, err := decode(text)
-	if err != nil {
-		return nil, err
-	}
-	return f, f.check()
-}
-
-// decode reads one YAML document; an empty file asks for nothing.
-func decode(text []byte) (*File, error) {
-	f := &File{Policies: policy.Default()}
 	in := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict())
-	if err := in.Decode(f); err != nil && !errors.Is(err, io.EOF) {
-		return nil, yamlFault(text, err)
+	if err := in.Decode(out); err != nil && !errors.Is(err, io.EOF) {
+		return nil, d.fault(d.name, text, err)
 	}
 	if err := in.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("the apply file holds more than one document; remove the line --- and what follows it")
+		return nil, fmt.Errorf("%s holds more than one document; remove the line --- and what follows it", d.name)
 	}
 	var top map[string]any
-	if err := yaml.Unmarshal(text, &top); err == nil {
-		f.hasPolicies = top["policies"] != nil
+	if err := yaml.Unmarshal(text, &top); err != nil {
+		return nil, d.fault(d.name, text, err)
 	}
-	if !f.hasPolicies {
-		f.Policies = policy.Default()
-	}
-	return f, nil
+	return top, nil
 }
 
 // check finds every fault that the file shows by itself.

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/store"
+	"github.com/portvakt/portvakt/internal/user"
 )
 
 // Clients calls each for every application, by id.
@@ -27,21 +27,28 @@ func (s *Service) Client(ctx context.Context, id client.ID) (store.Client, error
 	return c, err
 }
 
-// AddClient registers an application and gives its secret, which is not kept in clear; "" for one that has none.
-func (s *Service) AddClient(ctx context.Context, o audit.Origin, c client.Client) (string, error) {
+// AddClient registers an application and gives the secret that was made for it, which is not kept in clear; "" for one that has none, or brings its own.
+func (s *Service) AddClient(ctx context.Context, o audit.Origin, c ClientSpec) (string, error) {
 	c.Normalise()
-	if err := c.Validate(); err != nil {
-		return "", named("client "+string(c.ID), ": ", err)
+	if err := c.check(); err != nil {
+		return "", err
 	}
 	secret, mac := "", []byte{}
-	if c.HasSecret() {
+	switch {
+	case c.Secret != "":
+		mac = s.secretMAC(c.Secret)
+	case c.HasSecret():
 		secret, mac = newSecret(s)
 	}
 	err := s.db.Change(ctx, o, func(t *store.Tx) error {
 		if err := knownGroups(t, c.AllowedGroups); err != nil {
 			return err
 		}
-		if err := t.AddClient(c, mac); err != nil {
+		owned := c
+		if err := owned.name(idsOf(t)); err != nil {
+			return fmt.Errorf("client %s: %w", c.ID, err)
+		}
+		if err := t.AddClient(owned.Client, mac); err != nil {
 			return err
 		}
 		return t.Record(audit.Event{Kind: audit.ClientCreated, Client: string(c.ID)})
@@ -55,8 +62,19 @@ func (s *Service) AddClient(ctx context.Context, o audit.Origin, c client.Client
 	return secret, nil
 }
 
+// idsOf finds people by user name.
+func idsOf(t *store.Tx) func(string) (user.ID, error) {
+	return func(name string) (user.ID, error) {
+		p, err := t.PersonByName(name)
+		if err != nil {
+			return "", err
+		}
+		return p.ID, nil
+	}
+}
+
 func newSecret(s *Service) (string, []byte) {
-	secret := rand.Text() + rand.Text()
+	secret := store.NewToken()
 	return secret, s.secretMAC(secret)
 }
 

@@ -92,9 +92,7 @@ func (r *Rehearsal) sort() {
 
 // tellPassword compares what the rules ask for with what the password is known to have.
 func (j *judge) tellPassword(out *Passwords, p *standing, was, is policy.Password) {
-	due := func(r policy.Password) bool {
-		return r.MaxAge > 0 && !p.changed.Add(time.Duration(r.MaxAge)).After(j.now)
-	}
+	due, wasDue := is.Outlived(p.changed, j.now), was.Outlived(p.changed, j.now)
 	has := readFloor(p.made)
 	words := slices.ContainsFunc(is.Words, func(w string) bool { return !slices.Contains(was.Words, w) })
 	short, fresh := is.MinLength > has.length, is.MinLength > max(was.MinLength, has.length)
@@ -103,9 +101,9 @@ func (j *judge) tellPassword(out *Passwords, p *standing, was, is policy.Passwor
 	perhaps := short || plain || open || words
 	before := was.MinLength > has.length || was.MinClasses > has.classes || was.Blocklist && !has.blocklist
 	switch {
-	case due(is) && due(was):
+	case due && wasDue:
 		out.Must.Already++
-	case due(is):
+	case due:
 		out.Must.add(p.user.Username)
 	case fresh || mixed || listed || words:
 		out.Perhaps.add(p.user.Username)
@@ -114,7 +112,7 @@ func (j *judge) tellPassword(out *Passwords, p *standing, was, is policy.Passwor
 	default:
 		out.Good++
 	}
-	if !due(is) && (due(was) || before && !perhaps) {
+	if !due && (wasDue || before && !perhaps) {
 		out.Freed.add(p.user.Username)
 	}
 }

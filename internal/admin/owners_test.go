@@ -36,3 +36,40 @@ func TestOwners(t *testing.T) {
 		}
 	})
 }
+
+// TestAddClientOfFile: one entry of a file is registered as apply would, but never in the place of a client that there is.
+func TestAddClientOfFile(t *testing.T) {
+	each(t, func(t *testing.T, s, _ *Service) {
+		apply(t, s, "users: [{username: anna}]\n")
+		add := func(text string) (string, error) {
+			c, err := ReadClient(strings.NewReader(text))
+			if err != nil {
+				return "", err
+			}
+			return s.AddClient(context.Background(), storetest.Origin, c)
+		}
+		const app = "{client_id: app, client_secret: a-long-random-string, redirect_uris: [https://app.example.se/], owners: [ANNA], test: true}"
+		made, err := add(app)
+		if err != nil || made != "" {
+			t.Fatalf("a secret that the file brings: %q (%v)", made, err)
+		}
+		c, err := s.Client(context.Background(), "app")
+		if err != nil || string(c.Secret) != string(s.secretMAC("a-long-random-string")) || len(c.Owners) != 1 || c.Owners[0] == "ANNA" || !c.Test {
+			t.Errorf("the client is %+v (%v)", c, err)
+		}
+		if lines := apply(t, s, "clients: ["+app+"]\n"); len(lines) != 0 {
+			t.Errorf("apply of the same entry changes %q", lines)
+		}
+		for text, want := range map[string]string{
+			app: `there is a client "app" already`,
+			strings.Replace(app, "a-long-random-string", "short", 1):                        "client_secret: has fewer than 12 characters",
+			"{client_id: spa, token_endpoint_auth_method: none, client_secret: " + app[:30]: "the file of a client",
+			strings.Replace(app, "ANNA", "bo", 1):                                           `there is no user "bo"`,
+			"{client_id: key, token_endpoint_auth_method: private_key_jwt, redirect_uris: [https://app.example.se/], jwks: {keys: [{kty: oct, k: AAAA}]}}": "jwks",
+		} {
+			if _, err := add(text); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q", text, err, want)
+			}
+		}
+	})
+}

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -51,24 +50,10 @@ type policyFile struct {
 // ReadProposal reads a file that has an apply file's block policies and nothing else. An unknown key is an error with its line.
 func ReadProposal(r io.Reader) (Proposal, error) {
 	var p Proposal
-	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	var file policyFile
+	top, err := document{"the policy file", policyFault}.read(r, &file)
 	if err != nil {
 		return p, err
-	}
-	if len(text) > maxFile {
-		return p, fmt.Errorf("the policy file is larger than %d MiB", maxFile>>20)
-	}
-	var file policyFile
-	in := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict())
-	if err := in.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
-		return p, policyFault(text, err)
-	}
-	if err := in.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return p, errors.New("the policy file holds more than one document; remove the line --- and what follows it")
-	}
-	var top map[string]any
-	if err := yaml.Unmarshal(text, &top); err != nil {
-		return p, policyFault(text, err)
 	}
 	for _, block := range []string{"groups", "users", "clients"} {
 		if _, ok := top[block]; ok {
@@ -114,8 +99,8 @@ func stands(doc map[string]any, key string) bool {
 }
 
 // policyFault is yamlFault for this kind of file; of an unknown key it names the closest that there are.
-func policyFault(text []byte, err error) error {
-	said := strings.Replace(yamlFault(text, err).Error(), "the apply file", "the policy file", 1)
+func policyFault(name string, text []byte, err error) error {
+	said := yamlFault(name, text, err).Error()
 	var unknown *yaml.UnknownFieldError
 	if errors.As(err, &unknown) {
 		if what, ok := strings.CutSuffix(said, "; see docs/contract.md §5"); ok {

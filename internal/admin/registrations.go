@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -24,7 +23,7 @@ func (s *Service) MakeRegistrationToken(ctx context.Context, o audit.Origin, r s
 	if err := checkRegistration(r, life); err != nil {
 		return "", "", err
 	}
-	token = "pvi_" + rand.Text() + rand.Text()
+	token = "pvi_" + store.NewToken()
 	err = s.db.Change(ctx, o, func(t *store.Tx) error {
 		r.By, r.Expires = store.NewID(t.Now()), t.Now().Add(life)
 		if err := knownGroups(t, r.Groups); err != nil {

@@ -30,7 +30,7 @@ func (s *Service) LockSessions(ctx context.Context, o audit.Origin, username str
 // applications' grants.
 func (s *Service) EndSessions(ctx context.Context, o audit.Origin, username string) (sessions, grants int, err error) {
 	err = s.change(ctx, o, username, func(t *store.Tx, p *store.Person) (err error) {
-		if sessions, grants, err = t.EndEverything(p.ID, audit.Administrator); err == nil && sessions+grants == 0 {
+		if sessions, grants, err = t.EndEverything(p.ID, "", audit.Administrator); err == nil && sessions+grants == 0 {
 			err = errNothing
 		}
 		return err

@@ -17,18 +17,18 @@ import (
 // later lists keys that docs/contract.md §5 names and this version does not know.
 const later = "retention"
 
-// yamlFault says in one line what is wrong with an apply file as YAML. It quotes keys but no value: a value may be a secret.
-func yamlFault(text []byte, err error) error {
+// yamlFault says in one line what is wrong with a file as YAML, which is called name. It quotes keys but no value: a value may be a secret.
+func yamlFault(name string, text []byte, err error) error {
 	var fault yaml.Error
 	if !errors.As(err, &fault) || fault.GetToken() == nil {
 		what := strings.TrimPrefix(err.Error(), "policy: ")
 		if line := wrongDuration(text); line > 0 {
-			return fmt.Errorf("the apply file, line %d: %s", line, what)
+			return fmt.Errorf("%s, line %d: %s", name, line, what)
 		}
-		return fmt.Errorf("the apply file: %s", what)
+		return fmt.Errorf("%s: %s", name, what)
 	}
 	token := fault.GetToken()
-	return fmt.Errorf("the apply file, line %d: %s", token.Position.Line, sentence(fault, token.Value))
+	return fmt.Errorf("%s, line %d: %s", name, token.Position.Line, sentence(fault, token.Value))
 }
 
 func sentence(fault yaml.Error, value string) string {

@@ -8,8 +8,6 @@ package login
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"strings"
 	"time"
@@ -57,15 +55,6 @@ type Service struct {
 // New gives the service.
 func New(o Options) *Service { return &Service{Options: o, db: o.DB, hasher: o.Hasher, key: o.Key} }
 
-// Secret is 256 random bits that a browser holds, as text.
-func Secret() string { return rand.Text() + rand.Text() }
-
-// Hash is how a browser's secret stands in a row.
-func Hash(secret string) []byte {
-	sum := sha256.Sum256([]byte(secret))
-	return sum[:]
-}
-
 // Request asks for a sign-in.
 type Request struct {
 	Needs   flow.Needs
@@ -82,7 +71,7 @@ type Request struct {
 // Begin starts a sign-in and gives its id.
 func (s *Service) Begin(ctx context.Context, o audit.Origin, r Request) (string, error) {
 	now := s.db.Now()
-	f := store.Flow{Flow: flow.Begin(store.NewID(now), r.Needs, now), Browser: Hash(r.Browser), Request: r.Opaque}
+	f := store.Flow{Flow: flow.Begin(store.NewID(now), r.Needs, now), Browser: store.HashToken(r.Browser), Request: r.Opaque}
 	if r.Session != nil {
 		in := store.SignIn{Flow: f}
 		if err := s.stepUp(ctx, &in, r); err != nil {
@@ -193,7 +182,7 @@ func (s *Service) read(ctx context.Context, id, browser, login string) (store.Si
 		return in, ErrGone
 	case err != nil:
 		return in, err
-	case string(in.Flow.Browser) != string(Hash(browser)): // both are SHA-256 sums: nothing to learn from the time
+	case string(in.Flow.Browser) != string(store.HashToken(browser)): // both are SHA-256 sums: nothing to learn from the time
 		return in, ErrWrongBrowser
 	case !in.Flow.UsedAt.IsZero() || in.Flow.Step == flow.Dead || !s.db.Now().Before(in.Flow.Expires):
 		return in, ErrGone
@@ -208,7 +197,9 @@ func (s *Service) Session(ctx context.Context, secret string) (user.Session, *st
 	if secret == "" {
 		return user.Session{}, nil, nil
 	}
-	return s.session(ctx, func(t *store.Tx) (user.Session, *store.Person, error) { return t.SessionByToken(Hash(secret)) })
+	return s.session(ctx, func(t *store.Tx) (user.Session, *store.Person, error) {
+		return t.SessionByToken(store.HashToken(secret))
+	})
 }
 
 // Kiosk is Session for the one that a finished sign-in led to, of which the browser has no secret.

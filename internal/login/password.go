@@ -64,7 +64,7 @@ func (s *Service) checkPassword(ctx context.Context, o audit.Origin, in store.Si
 		c.verdict.Stamp = stamp(c.phc)
 		_, unfit := s.Passwords.Fits(c.rules.Password, p.User, password, in.Flow.App)
 		refused := (*passwords.Refused)(nil)
-		c.verdict.Change = errors.As(unfit, &refused) || s.Passwords.Outlived(c.rules.Password, p.PasswordChanged, s.db.Now())
+		c.verdict.Change = errors.As(unfit, &refused) || c.rules.Password.Outlived(p.PasswordChanged, s.db.Now())
 		if c.rules.Factors.RememberDevice > 0 {
 			c.device = a.Device
 		}

@@ -231,9 +231,9 @@ func (s *Service) enrolled(t *store.Tx, in store.SignIn, c checked) error {
 
 // remember makes this browser one in which the password is enough, until the password changes or the time is over.
 func (s *Service) remember(t *store.Tx, in store.SignIn, c checked, next *store.Flow, out *Result, events *[]audit.Event) error {
-	out.Device = Secret()
+	out.Device = store.NewToken()
 	life := time.Duration(c.rules.Factors.RememberDevice)
-	if err := t.AddDevice(store.Device{User: next.Person, Stamp: next.Stamp, ExpiresAt: t.Now().Add(life)}, Hash(out.Device)); err != nil {
+	if err := t.AddDevice(store.Device{User: next.Person, Stamp: next.Stamp, ExpiresAt: t.Now().Add(life)}, store.HashToken(out.Device)); err != nil {
 		return err
 	}
 	*events = append(*events, audit.Event{Kind: audit.DeviceRemembered, Subject: string(next.Person)})

@@ -297,7 +297,7 @@ func (s *Service) count(t *store.Tx, in store.SignIn, v *flow.Verdict, c checked
 	}
 	if c.device != "" {
 		var err error
-		if v.Device, err = t.UseDevice(v.Person, Hash(c.device), v.Stamp, time.Duration(c.rules.Factors.RememberDevice)); err != nil {
+		if v.Device, err = t.UseDevice(v.Person, store.HashToken(c.device), v.Stamp, time.Duration(c.rules.Factors.RememberDevice)); err != nil {
 			return err
 		}
 	}
@@ -317,8 +317,8 @@ func (s *Service) follow(t *store.Tx, in store.SignIn, a Answer, c checked, v fl
 		t.Rehash(v.Person, in.Person.Password, c.rehash)
 	}
 	if in.Flow.Step == flow.Password {
-		out.Browser = Secret() // who knew the old one knows nothing of what a right password opens
-		t.MoveBrowser(Hash(a.Browser), Hash(out.Browser))
+		out.Browser = store.NewToken() // who knew the old one knows nothing of what a right password opens
+		t.MoveBrowser(store.HashToken(a.Browser), store.HashToken(out.Browser))
 	}
 	if next.Step == flow.Enrol && in.Flow.Step != flow.Enrol {
 		next.Pending = factor.NewTOTP().URI(s.Issuer, in.Person.Username)
@@ -355,7 +355,7 @@ func (s *Service) open(t *store.Tx, p *store.Person, a Answer, c checked, next *
 		s.Lockout.Finished(t, a.Known, p)
 	}
 	t.MustStand(next.Person, c.phc)
-	out.Secret = Secret()
+	out.Secret = store.NewToken()
 	next.Kiosk = next.Kiosk || c.rules.Session.Kiosk && next.Client != "" && next.From == ""
 	if out.Kiosk = next.Kiosk; !out.Kiosk && !c.rules.Session.Kiosk {
 		who := *p
@@ -369,7 +369,7 @@ func (s *Service) open(t *store.Tx, p *store.Person, a Answer, c checked, next *
 	if next.Kiosk {
 		a.Current = ""
 	}
-	old, _, err := t.SessionByToken(Hash(a.Current))
+	old, _, err := t.SessionByToken(store.HashToken(a.Current))
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
@@ -385,7 +385,7 @@ func (s *Service) open(t *store.Tx, p *store.Person, a Answer, c checked, next *
 		if next.Unlock {
 			session.Proved = old.Proved
 		}
-		t.RenewSession(session, Hash(out.Secret))
+		t.RenewSession(session, store.HashToken(out.Secret))
 		next.Session = session.ID
 		return nil
 	}
@@ -396,5 +396,5 @@ func (s *Service) open(t *store.Tx, p *store.Person, a Answer, c checked, next *
 	}
 	next.Session = session.ID
 	*events = append(*events, audit.Event{Kind: audit.SessionStarted, Subject: string(session.User), Session: string(session.ID)})
-	return t.CreateSession(session, Hash(out.Secret))
+	return t.CreateSession(session, store.HashToken(out.Secret))
 }

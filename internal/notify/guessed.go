@@ -2,8 +2,6 @@ package notify
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"time"
 
@@ -42,8 +40,7 @@ func (s *Service) tellGuessed(ctx context.Context, g guess) error {
 	if err != nil || !all.Lockout.Notify {
 		return err
 	}
-	token := rand.Text() + rand.Text()
-	sum := sha256.Sum256([]byte(token))
+	token := store.NewToken()
 	err = s.DB.Change(ctx, g.origin, func(t *store.Tx) error {
 		p, err := t.PersonByID(g.person)
 		if err != nil {
@@ -59,7 +56,7 @@ func (s *Service) tellGuessed(ctx context.Context, g guess) error {
 		if err != nil {
 			return err
 		}
-		t.CreateLink(sum[:], LinkBrowser, g.person, guessedLife)
+		t.CreateLink(store.HashToken(token), LinkBrowser, g.person, guessedLife)
 		if err := t.Record(audit.Event{Kind: audit.LinkIssued, Subject: string(g.person), Detail: map[string]string{"link": LinkBrowser}}); err != nil {
 			return err
 		}

@@ -133,7 +133,7 @@ func (u *unit) resolve(ctx context.Context, token string) (scopes []string, acti
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		u.fault = err
 	}
-	if err != nil || !u.allowed(c) || u.data.From != "" && !u.rooted(ctx) {
+	if err != nil || !u.allowed(c) || u.data.From != "" && !u.rooted(ctx, c) {
 		return nil, false
 	}
 	u.owner = c

@@ -103,25 +103,25 @@ func TestWithdrawn(t *testing.T) {
 		app := func(resources, scope string) string {
 			return "client_id: app, " + withKey + "redirect_uris: ['https://app.example/callback'], id_token_signed_response_alg: ES256, grant_types: [authorization_code, refresh_token], resources: [" + resources + "], scope: openid " + scope + " offline_access"
 		}
-		s.apply(t, app("'"+api+"', '"+reports+"'", "profile email groups"))
-		q := resources(with("app", "scope", "openid offline_access", "claims", `{"id_token":{"email":null,"name":null},"userinfo":{"groups":null,"name":null}}`), api, reports)
+		s.apply(t, app("'"+api+"', '"+s.URL+"'", "profile email groups"))
+		q := resources(with("app", "scope", "openid offline_access", "claims", `{"id_token":{"email":null,"name":null},"userinfo":{"groups":null,"name":null}}`), api, s.URL)
 		tokens := words(t, s.post(t, "/token", "app", codeForm(sent(t, s.authorize(q)).Get("code"))))
 		if id, info := s.told(t, tokens); !strings.Contains(id, "email=") || !strings.Contains(info, "groups=") {
 			t.Fatalf("the claims are %q and %q", id, info)
 		}
-		s.reapply(t, "app", app("'"+reports+"'", "profile"))
+		s.reapply(t, "app", app("'"+s.URL+"'", "profile"))
 		next := words(t, s.post(t, "/token", "app", refreshForm(tokens["refresh_token"])))
 		if id, info := s.told(t, next); strings.Contains(id, "email=") || strings.Contains(info, "groups=") || !strings.Contains(id, "name=") || !strings.Contains(info, "name=") {
 			t.Errorf("AZ-10: the client lost the scopes email and groups, and a refresh brings %q and %q", id, info)
 		}
-		if aud := s.aud(t, "app", next["access_token"]); aud != reports {
+		if aud := s.aud(t, "app", next["access_token"]); aud != s.URL {
 			t.Errorf("RT-05: the client lost a resource, and the audience after a refresh is %s", aud)
 		}
 		refused(t, "RT-05: asked for by name", s.post(t, "/token", "app", resources(refreshForm(next["refresh_token"]), api)), "invalid_target")
 		s.reapply(t, "app", app("'https://new.example/'", "profile"))
 		refused(t, "RT-05: with no resource left", s.post(t, "/token", "app", refreshForm(next["refresh_token"])), "invalid_target")
-		s.reapply(t, "app", app("'"+api+"', '"+reports+"'", "profile"))
-		if aud := s.aud(t, "app", words(t, s.post(t, "/token", "app", refreshForm(next["refresh_token"])))["access_token"]); aud != "["+api+" "+reports+"]" {
+		s.reapply(t, "app", app("'"+api+"', '"+s.URL+"'", "profile"))
+		if aud := s.aud(t, "app", words(t, s.post(t, "/token", "app", refreshForm(next["refresh_token"])))["access_token"]); aud != "["+api+" "+s.URL+"]" {
 			t.Errorf("with both again the audience is %s", aud)
 		}
 	})

@@ -171,8 +171,8 @@ func TestClaimsOnTheWay(t *testing.T) {
 	q["resource"] = []string{"urn:example:b", "https://api.example/"}
 	got := arrive(t, b.Follow(b.SignIn(b.Get("/authorize?"+q.Encode()), "alice", servertest.Password, servertest.TOTP)))
 	tokens := words(t, s.post(t, "/token", "conf", codeForm(got.Get("code"))))
-	if id, _ := s.told(t, tokens); id != "email=alice@example.se" {
-		t.Errorf("after a sign-in the ID token says %q", id)
+	if id := claims(t, tokens["id_token"]); id["email"] != "alice@example.se" || id["name"] != nil {
+		t.Errorf("after a sign-in the ID token says %v", id)
 	}
 	if aud := fmt.Sprint(object(t, s.post(t, "/introspect", "conf", url.Values{"token": {tokens["access_token"]}}))["aud"]); aud != "[urn:example:b https://api.example/]" {
 		t.Errorf("after a sign-in the audience is %s", aud)

@@ -3,7 +3,6 @@ package oidc
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"strings"
@@ -23,12 +22,6 @@ const (
 	deviceLife = 10 * time.Minute // of device code and user code
 	devicePace = 5 * time.Second  // between two polls, and what each early one adds (RFC 8628 §3.5)
 	pollSlack  = time.Second      // by which a poll may come early: networks are not even
-
-	// Requests within deviceLife; twice as many can be pending. A client that proves who it is has one limit, wherever it asks from. Of one that
-	// does not, strangers can ask in its name: they use up the limit of their own address and network, and nobody else's.
-	devicePerClient  = 1000
-	devicePerPlace   = 50 // and client; an IPv4 address or IPv6 /64
-	devicePerNetwork = 200
 )
 
 var (
@@ -40,8 +33,6 @@ var (
 		DescriptionField: "The person refused the request. Begin anew if they want to try again."}
 	errTooLate = &fosite.RFC6749Error{ErrorField: "expired_token", CodeField: http.StatusBadRequest,
 		DescriptionField: "The device code has expired. Begin anew at the device authorization endpoint."}
-	errCrowded = &fosite.RFC6749Error{ErrorField: "slow_down", CodeField: http.StatusTooManyRequests,
-		DescriptionField: "There are too many requests from here that nobody has approved. Try again in ten minutes."}
 	errDeviceCode = fosite.ErrInvalidGrant.WithHint("The device code is not one that this client can use: it was used, revoked or never given to it.")
 )
 
@@ -86,9 +77,7 @@ func (u *unit) askDevice(ctx context.Context, r *http.Request) (*deviceResponse,
 		if err := u.spend(t); err != nil {
 			return err
 		}
-		if err := u.deviceRoom(t); err != nil {
-			return err
-		}
+		u.take(t, deviceRoom, 1)
 		for range 3 { // there are 25,600,000,000
 			code = newUserCode()
 			g.Code = u.p.userCodeMAC(code)
@@ -106,9 +95,9 @@ func (u *unit) askDevice(ctx context.Context, r *http.Request) (*deviceResponse,
 	switch {
 	case u.replayed:
 		return nil, u.spent(err)
-	case err == errCrowded:
+	case errors.Is(err, store.ErrConflict):
 		u.reason = audit.Delayed
-		return nil, err
+		return nil, errDeviceRoom
 	case err != nil:
 		u.fault = err
 		return nil, err
@@ -136,33 +125,6 @@ func (u *unit) deviceScope(r *http.Request) (string, error) {
 		}
 	}
 	return joinScopes(scopes), nil
-}
-
-// deviceRoom counts a request, or gives errCrowded.
-func (u *unit) deviceRoom(t *store.Tx) error {
-	type lane struct {
-		name  string
-		limit int
-	}
-	lanes := []lane{{"client:" + string(u.client.ID), devicePerClient}}
-	if u.client.Public() {
-		lanes = []lane{{"place:" + u.p.place(u.origin, 32, 64) + ":" + string(u.client.ID), devicePerPlace}, {"network:" + u.p.place(u.origin, 24, 48), devicePerNetwork}}
-	}
-	for _, l := range lanes {
-		within, err := t.TakeAttempt("device-grant:"+l.name, l.limit, deviceLife, false)
-		if err != nil {
-			return err
-		}
-		if !within {
-			return errCrowded
-		}
-	}
-	return nil
-}
-
-// place names an address in a limit by its first bits, of IPv4 and IPv6.
-func (p *Provider) place(o audit.Origin, four, six int) string {
-	return hex.EncodeToString(p.devices.mac(nil, []byte("place "+o.Network(four, six)))[:8])
 }
 
 // userCodeLetters are 20 consonants: they spell no words, and none is taken for another or for a digit (RFC 8628 §6.1).

@@ -92,7 +92,7 @@ func TestUserCode(t *testing.T) {
 	}
 }
 
-// TestDeviceWrites: what a device costs in trips that write: 4 to ask (two limits, the request, the commit), 2 to be told to wait, 1 to get
+// TestDeviceWrites: what a device costs in trips that write: 2 to ask (the request with its limits, the commit), 2 to be told to wait, 1 to get
 // tokens, as with a code.
 func TestDeviceWrites(t *testing.T) {
 	for _, e := range storetest.Engines() {
@@ -121,7 +121,7 @@ func TestDeviceWrites(t *testing.T) {
 			got = append(got, writes(poll), writes(poll))
 			b := s.browser(t)
 			b.Press(b.Follow(b.Get("/device?user_code="+asked.User)), "action", "allow")
-			if got = append(got, writes(poll)); !slices.Equal(got, []int64{4, 2, 2, 1}) {
+			if got = append(got, writes(poll)); !slices.Equal(got, []int64{2, 2, 2, 1}) {
 				t.Errorf("%v writes to ask, to wait twice and to get tokens", got)
 			}
 		})

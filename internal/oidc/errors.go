@@ -112,11 +112,10 @@ func writeError(w http.ResponseWriter, err error) {
 	case "temporarily_unavailable":
 		status = http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "2")
-	case "slow_down":
-		if err == errCrowded {
-			status = http.StatusTooManyRequests
-			w.Header().Set("Retry-After", strconv.Itoa(int(deviceLife.Seconds())))
-		}
+	}
+	if wait := full(err); wait > 0 {
+		status = http.StatusTooManyRequests
+		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())))
 	}
 	writeJSON(w, status, wireError{code, describe(err)})
 }

@@ -115,25 +115,25 @@ func (u *unit) exchangeFor(subject *store.Grant, scopes []string, expires time.T
 	return &tokenResponse{AccessToken: token, IssuedTokenType: typeAccess, TokenType: tokenType(u.key), ExpiresIn: int64(u.life.Seconds()), Scope: u.data.Scope}, err
 }
 
-// rooted reports whether every grant that the loaded one came of by exchange still counts: who revokes a family means what was made of it, too.
-// It is one read for each exchange.
-func (u *unit) rooted(ctx context.Context) bool {
-	err := u.p.db.View(ctx, func(t *store.Tx) error {
-		for from := u.data.From; from != ""; {
-			g, err := t.GrantByID(from)
-			if err != nil {
-				return err
-			}
-			var data grantData
-			if err := json.Unmarshal([]byte(g.Data), &data); err != nil {
-				return fmt.Errorf("oidc: grant %s is damaged: %w", from, err)
-			}
-			if from = data.From; !g.Revoked.IsZero() {
-				return store.ErrNotFound
-			}
+// rooted reports whether every grant that the loaded one came of by exchange still counts, and by which application: who revokes a family, or keeps
+// its person from the application that it was given to, means what was made of it, too, and so does who takes that application from the
+// token_exchange_from of the one that exchanged. It is one read for each exchange; registrations come from the cache.
+func (u *unit) rooted(ctx context.Context, owner *store.Client) bool {
+	came, err := u.ancestors(ctx)
+	for i := 0; err == nil && i < len(came); i++ {
+		g := came[i]
+		var c *store.Client
+		c, err = u.p.db.Client(ctx, g.Client)
+		switch {
+		case err != nil:
+		case !g.Revoked.IsZero() || !slices.Contains(owner.ExchangeFrom, g.Client):
+			err = store.ErrNotFound
+		case !mayUse(c, g.Person, g.data.Proved):
+			u.reason = audit.NotAllowed
+			return false
 		}
-		return nil
-	})
+		owner = c
+	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		u.reason = audit.Revoked
@@ -141,4 +141,30 @@ func (u *unit) rooted(ctx context.Context) bool {
 		u.fault = err
 	}
 	return err == nil
+}
+
+// ancestor is a grant whose token was exchanged.
+type ancestor struct {
+	store.Grant
+	data grantData
+}
+
+// ancestors reads the grants that the loaded one came of, the last exchange first; store.ErrNotFound if one is gone.
+func (u *unit) ancestors(ctx context.Context) (all []ancestor, err error) {
+	err = u.p.db.View(ctx, func(t *store.Tx) error {
+		all = nil
+		for from := u.data.From; from != ""; {
+			g, err := t.GrantByID(from)
+			if err != nil {
+				return err
+			}
+			one := ancestor{Grant: g}
+			if err := json.Unmarshal([]byte(g.Data), &one.data); err != nil {
+				return fmt.Errorf("oidc: grant %s is damaged: %w", from, err)
+			}
+			all, from = append(all, one), one.data.From
+		}
+		return nil
+	})
+	return all, err
 }

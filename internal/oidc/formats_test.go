@@ -65,7 +65,7 @@ func TestJWTAccessToken(t *testing.T) {
 		if life := c["exp"].(float64) - c["iat"].(float64); life != 600 {
 			t.Errorf("it lives %v s", life)
 		}
-		if p := s.call(t, http.MethodGet, "/userinfo", nil, "Authorization", "Bearer "+tokens["access_token"]); p.Status != http.StatusOK {
+		if p := s.call(t, http.MethodGet, "/userinfo", nil, "Authorization", "Bearer "+s.tokens(t, "jwt")["access_token"]); p.Status != http.StatusOK {
 			t.Errorf("userinfo got %d", p.Status)
 		}
 		if p := s.call(t, http.MethodGet, "/userinfo", nil, "Authorization", "Bearer "+tokens["id_token"]); p.Status != http.StatusUnauthorized {

@@ -138,7 +138,16 @@ func (a *asked) keep(ctx context.Context) (string, error) {
 	_, _ = rand.Read(secret[:]) // it never fails
 	text := base64.RawURLEncoding.EncodeToString(secret[:])
 	row := store.Pushed{ID: pushedID(text), Client: a.client.ID, Data: string(data), Expires: a.now.Add(pushedLife)}
-	if err := a.p.db.Housekeep(ctx, func(t *store.Tx) error { t.CreatePushed(row); return a.spend(t) }); err != nil {
+	err = a.p.db.Housekeep(ctx, func(t *store.Tx) error {
+		a.take(t, pushRoom, (len(data)+1023)>>10)
+		t.CreatePushed(row)
+		return a.spend(t)
+	})
+	if errors.Is(err, store.ErrConflict) {
+		a.reason = audit.Delayed
+		return "", errPushRoom
+	}
+	if err != nil {
 		return "", a.spent(err)
 	}
 	return pushedPrefix + text, nil

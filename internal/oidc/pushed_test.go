@@ -350,6 +350,15 @@ func TestPushTrips(t *testing.T) {
 			if got := best(push); got != [2]int64{0, 1} {
 				t.Errorf("a push takes %v reads and writes", got)
 			}
+			public := func() {
+				if w := s.do(t, http.MethodPost, "/par", authorizeQuery("pub")); w.Code != http.StatusCreated {
+					t.Fatalf("%d %s", w.Code, w.Body)
+				}
+			}
+			public()
+			if got := best(public); got != [2]int64{0, 1} {
+				t.Errorf("a push that has limits takes %v reads and writes", got)
+			}
 			if got, direct := best(pull), best(plain); got != [2]int64{direct[0] + 1, direct[1]} {
 				t.Errorf("a pushed request takes %v reads and writes, a plain one %v", got, direct)
 			}

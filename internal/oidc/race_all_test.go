@@ -16,20 +16,21 @@ import (
 	"github.com/portvakt/portvakt/internal/server/servertest"
 )
 
-// contest is two real processes on one Postgres, and a browser in which alice is signed in at both.
+// contest is two real processes on one Postgres, a browser in which alice is signed in at both, and applications that are told of the end of a session.
 type contest struct {
 	t      *testing.T
 	urls   []string
 	alice  *servertest.Browser
 	signer signer
 	rivals int
+	told   *told
 }
 
 // issuerOfTwo is what both processes are told.
 const issuerOfTwo = "http://127.0.0.1:9"
 
 // TestTwoProcesses: whatever counts once counts once, however many present it at the same time at two processes on one Postgres: one success, no
-// 5xx (CO-02, RT-02, PA-02, JW-02). RACE=200x100 makes it 200 rivals in 100 rounds.
+// 5xx (CO-02, RT-02, PA-02, JW-02, LO-05). RACE=200x100 makes it 200 rivals in 100 rounds.
 func TestTwoProcesses(t *testing.T) {
 	rivals, rounds := 60, 2
 	if size := os.Getenv("RACE"); size != "" {
@@ -42,19 +43,20 @@ func TestTwoProcesses(t *testing.T) {
 			t.Fatal("RACE is of the form 200x100")
 		}
 	}
-	by := newSigner(t, "ES256")
-	both := startProcesses(t, "  - {"+signs("signs", set(t, by.public()))+"}\n  - {client_id: tv, client_name: TV, client_secret: "+servertest.Secret+", grant_types: ['urn:ietf:params:oauth:grant-type:device_code', refresh_token], scope: openid offline_access}\n")
-	c := &contest{t: t, urls: []string{both[0].url, both[1].url}, signer: by, rivals: rivals}
+	by, told := newSigner(t, "ES256"), newTold(t)
+	both := startProcesses(t, "  - {"+signs("signs", set(t, by.public()))+"}\n  - {client_id: tv, client_name: TV, client_secret: "+servertest.Secret+", grant_types: ['urn:ietf:params:oauth:grant-type:device_code', refresh_token], scope: openid offline_access}\n"+told.registrations())
+	c := &contest{t: t, urls: []string{both[0].url, both[1].url}, signer: by, rivals: rivals, told: told}
 	c.alice = servertest.NewBrowser(t, c.urls[0])
 	c.alice.Follow(c.alice.SignIn(c.alice.Get("/account"), "alice", servertest.Password, servertest.TOTP))
 	waitForClient(t, c.alice, c.urls)
-	for what, round := range map[string]func(){"code": c.code, "refresh token": c.refresh, "request_uri": c.pushed, "assertion": c.assertion, "proof": c.proof, "device code": c.device} {
+	for what, round := range map[string]func(){"code": c.code, "refresh token": c.refresh, "request_uri": c.pushed, "assertion": c.assertion, "proof": c.proof, "device code": c.device, "logout token": c.logout} {
 		began := time.Now()
 		for range rounds {
 			round()
 		}
 		t.Logf("%s: %d rounds of %d rivals in %s: one success each", what, rounds, rivals, time.Since(began).Round(time.Millisecond))
 	}
+	told.once(t, both[0].db)
 }
 
 // post sends a form to one of the instances.

@@ -20,8 +20,8 @@ import (
 	"github.com/portvakt/portvakt/internal/store/storetest"
 )
 
-// process is one real instance of the program.
-type process struct{ url string }
+// process is one real instance of the program, and its database.
+type process struct{ url, db string }
 
 // startProcesses builds the program and runs two instances of it on one Postgres, with one folder of keys. more are clients beside the sample's.
 func startProcesses(t *testing.T, more string) [2]process {
@@ -35,7 +35,8 @@ func startProcesses(t *testing.T, more string) [2]process {
 	if err := os.WriteFile(file, []byte(servertest.Sample()+more), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	env := append(os.Environ(), "PORTVAKT_DATABASE="+storetest.Postgres(t), "PORTVAKT_KEYS="+filepath.Join(dir, "keys"), "PORTVAKT_LOG_FORMAT=json")
+	db := storetest.Postgres(t)
+	env := append(os.Environ(), "PORTVAKT_DATABASE="+db, "PORTVAKT_KEYS="+filepath.Join(dir, "keys"), "PORTVAKT_LOG_FORMAT=json")
 	run := func(args ...string) {
 		cmd := exec.Command(bin, args...)
 		cmd.Env = env
@@ -59,7 +60,7 @@ func startProcesses(t *testing.T, more string) [2]process {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() })
-		both[i].url = "http://" + servingAddress(t, log)
+		both[i] = process{"http://" + servingAddress(t, log), db}
 	}
 	run("apply", "-f", file)
 	return both

@@ -204,11 +204,11 @@ func TestRegistrations(t *testing.T) {
 	for _, address := range []string{"https://app.example*", "https://*.example", "https://foo.example.com/*", "javascript:alert(1)", "JaVaScRiPt:alert(1)", "data:text/html,x", "vbscript:x", "file:///etc/passwd", "https://a/#f", "//evil",
 		`https://a\@b`, "https://a/\r\nX: y", "https://a/\tb", "https://аpp.example/", "https://a/" + strings.Repeat("x", 5000), "http://app.example/cb", "https://u:p@app.example/", "com.example.app:/cb", "", " https://a/", "https://"} {
 		c := client.Client{ID: "astray", RedirectURIs: []string{address}}
-		if _, err := s.Admin.AddClient(t.Context(), audit.Origin{Actor: "test"}, c); err == nil {
+		if _, err := s.Admin.AddClient(t.Context(), audit.Origin{Actor: "test"}, admin.ClientSpec{Client: c}); err == nil {
 			t.Errorf("RU-05: %.60q can be registered", address)
 		}
 		c.RedirectURIs, c.PostLogoutRedirectURIs = []string{servertest.Redirect}, []string{address}
-		if _, err := s.Admin.AddClient(t.Context(), audit.Origin{Actor: "test"}, c); err == nil {
+		if _, err := s.Admin.AddClient(t.Context(), audit.Origin{Actor: "test"}, admin.ClientSpec{Client: c}); err == nil {
 			t.Errorf("RU-05: %.60q can be registered to go to after signing out", address)
 		}
 	}
@@ -216,7 +216,7 @@ func TestRegistrations(t *testing.T) {
 		t.Error("RU-05: something was kept")
 	}
 	dotted := client.Client{ID: "dotted", RedirectURIs: []string{"https://foo.example.com"}}
-	if _, err := s.Admin.AddClient(t.Context(), audit.Origin{Actor: "test"}, dotted); err != nil {
+	if _, err := s.Admin.AddClient(t.Context(), audit.Origin{Actor: "test"}, admin.ClientSpec{Client: dotted}); err != nil {
 		t.Fatal(err)
 	}
 	for end := time.Now().Add(time.Second); ; time.Sleep(20 * time.Millisecond) {

@@ -91,7 +91,7 @@ func (p *Provider) register(r *http.Request, o audit.Origin, mac []byte) (regist
 	if err != nil {
 		return none, err
 	}
-	own := "pvm_" + rand.Text() + rand.Text()
+	own := "pvm_" + store.NewToken()
 	row := store.Client{Client: c, Dynamic: &store.Dynamic{Token: p.SecretMAC(own), Bounds: by.Bounds}}
 	if err := p.checkAddresses(ctx, &row); err != nil {
 		return none, err
@@ -116,7 +116,7 @@ func (p *Provider) newSecret(c *client.Client) (secret string, mac []byte) {
 	if !c.HasSecret() {
 		return "", []byte{}
 	}
-	secret = rand.Text() + rand.Text()
+	secret = store.NewToken()
 	return secret, p.SecretMAC(secret)
 }
 

@@ -38,6 +38,8 @@ func (p *Provider) UserInfo(w http.ResponseWriter, r *http.Request, o audit.Orig
 		challenge(w, http.StatusUnauthorized, scheme, publicError(err), describe(err))
 	case !active || u.token.kind != kindAccess || u.grant.Person == nil:
 		challenge(w, http.StatusUnauthorized, scheme, "invalid_token", "The access token has expired, was revoked or is not one.")
+	case !u.forUserInfo():
+		challenge(w, http.StatusUnauthorized, scheme, "invalid_token", "The access token is for other resources. Ask for one without resource, or with "+p.issuer+" among them.")
 	case !has(scopes, "openid"):
 		challenge(w, http.StatusForbidden, scheme, "insufficient_scope", "The access token lacks the scope openid.")
 	case u.data.Trial != "" && u.wentOn(ctx) != nil:
@@ -45,6 +47,13 @@ func (p *Provider) UserInfo(w http.ResponseWriter, r *http.Request, o audit.Orig
 	default:
 		p.answerUserInfo(w, u, scopes)
 	}
+}
+
+// forUserInfo reports whether the loaded access token is for this service: for nothing in particular, or for the issuer among the resources that it
+// is for. Who is given a token for another resource, and takes it here, would learn what it was not meant to (RFC 9700 §2.3, RFC 8707 §3).
+func (u *unit) forUserInfo() bool {
+	wanted := unpackAccess(u.token.more).at(u.data.Resources)
+	return len(wanted) == 0 || has(wanted, u.p.issuer)
 }
 
 // userInfo is what the userinfo endpoint says. Class and time of the sign-in are there for who asks (OpenID Connect Core §5.5).

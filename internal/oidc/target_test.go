@@ -145,6 +145,51 @@ func TestResourcesRefused(t *testing.T) {
 	}
 }
 
+// TestUserInfoAudience: a token for another resource does not open userinfo for whoever was given it; the issuer among its resources does
+// (RFC 9700 §2.3).
+func TestUserInfoAudience(t *testing.T) {
+	t.Parallel()
+	refusalsOnEngines(t, func(t *testing.T, s *refusals) {
+		may := registered + ", resources: ['" + apiA + "', '" + apiC + "', '" + s.URL + "', '" + s.URL + "/']"
+		s.apply(t, "client_id: opaque, "+withKey+may, "client_id: jwt, "+withKey+"access_token_format: at+jwt, "+may,
+			"client_id: behind, "+withKey+"grant_types: ['"+exchange+"'], scope: openid, resources: ['"+apiA+"', '"+s.URL+"'], token_exchange_from: [opaque, jwt]")
+		opens := func(what, token string, want bool) {
+			t.Helper()
+			p := s.call(t, http.MethodGet, "/userinfo", nil, "Authorization", "Bearer "+token)
+			if !want {
+				refused(t, "RT-05: "+what, p, "invalid_token")
+			} else if p.Status != http.StatusOK {
+				t.Errorf("%s: %d %s", what, p.Status, p.Body)
+			}
+		}
+		for _, id := range []string{"opaque", "jwt"} {
+			get := func(values ...string) map[string]string {
+				t.Helper()
+				return words(t, s.post(t, "/token", id, codeForm(sent(t, s.authorize(resources(with(id), values...))).Get("code"))))
+			}
+			again := func(refresh string, values ...string) map[string]string {
+				t.Helper()
+				return words(t, s.post(t, "/token", id, resources(refreshForm(refresh), values...)))
+			}
+			opens("for nothing in particular", get()["access_token"], true)
+			opens("for another", get(apiA)["access_token"], false)
+			opens("for two others", get(apiC, apiA)["access_token"], false)
+			opens("for what is spelled otherwise", get(s.URL + "/")["access_token"], false)
+			opens("for the issuer", get(s.URL)["access_token"], true)
+			both := get(apiA, s.URL)
+			opens("for another and the issuer", both["access_token"], true)
+			part := again(both["refresh_token"], apiA)
+			opens("at refresh, for the other", part["access_token"], false)
+			opens("at refresh, for the issuer", again(part["refresh_token"], s.URL)["access_token"], true)
+			swap := func(values ...string) string {
+				return words(t, s.post(t, "/token", "behind", resources(subjectForm(both["access_token"]), values...)))["access_token"]
+			}
+			opens("exchanged for another", swap(apiA), false)
+			opens("exchanged for the issuer", swap(s.URL), true)
+		}
+	})
+}
+
 // TestManyResources: what the eight bytes of an opaque token cannot tell is refused, never widened.
 func TestManyResources(t *testing.T) {
 	t.Parallel()

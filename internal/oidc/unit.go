@@ -153,9 +153,11 @@ func (u *unit) standing() error {
 
 // allowed reports whether what the loaded grant came of would be enough for its client c now: a person's groups and the class of their
 // sign-in may have been, and are not any more.
-func (u *unit) allowed(c *store.Client) bool {
-	p := u.grant.Person
-	return p == nil || c.AllowedFor(p.Groups) && user.Level(u.data.Proved).Meets(user.ACR(c.MinimumACR))
+func (u *unit) allowed(c *store.Client) bool { return mayUse(c, u.grant.Person, u.data.Proved) }
+
+// mayUse reports whether a person who proved this may use c now; nobody is c itself.
+func mayUse(c *store.Client, p *store.Person, proved []user.Method) bool {
+	return p == nil || c.AllowedFor(p.Groups) && user.Level(proved).Meets(user.ACR(c.MinimumACR))
 }
 
 func (u *unit) refuse(r audit.Reason) error {

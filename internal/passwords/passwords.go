@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/portvakt/portvakt/internal/breach"
 	"github.com/portvakt/portvakt/internal/factor"
@@ -173,11 +172,6 @@ func Under(rules policy.Password) string {
 		blocklist = 1
 	}
 	return fmt.Sprintf("min_length=%d min_classes=%d blocklist=%d", rules.MinLength, rules.MinClasses, blocklist)
-}
-
-// Outlived reports whether a password that was set at changed has to be replaced. One that nobody knows the age of has, where there is a limit.
-func (s *Service) Outlived(rules policy.Password, changed, now time.Time) bool {
-	return rules.MaxAge > 0 && (changed.IsZero() || !now.Before(changed.Add(time.Duration(rules.MaxAge))))
 }
 
 // Hint is what a page may tell a browser, so that it can say how good a password is while it is typed. It decides nothing.

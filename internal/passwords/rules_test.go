@@ -301,25 +301,3 @@ func TestWords(t *testing.T) {
 		t.Errorf("got  %q\nwant %q", got.Words, want)
 	}
 }
-
-func TestOutlived(t *testing.T) {
-	s, now := judges(), time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	day := 24 * time.Hour
-	for _, c := range []struct {
-		age     time.Duration
-		changed time.Time
-		want    bool
-	}{
-		{0, now.Add(-5000 * day), false},
-		{0, time.Time{}, false},
-		{90 * day, time.Time{}, true},
-		{90 * day, now.Add(-90 * day), true},
-		{90 * day, now.Add(-90*day + time.Microsecond), false},
-		{90 * day, now, false},
-		{90 * day, now.Add(day), false}, // the clock went back
-	} {
-		if got := s.Outlived(policy.Password{MaxAge: policy.Duration(c.age)}, c.changed, now); got != c.want {
-			t.Errorf("%v after %v: %v", c.changed, c.age, got)
-		}
-	}
-}

@@ -52,6 +52,11 @@ type PasswordRule struct {
 	MinClasses int      `json:"min_classes,omitempty" yaml:"min_classes,omitempty"`
 }
 
+// Outlived reports whether a password that was set at changed, zero where nobody knows, has to be replaced now.
+func (p Password) Outlived(changed, now time.Time) bool {
+	return p.MaxAge > 0 && !now.Before(changed.Add(time.Duration(p.MaxAge)))
+}
+
 func (p *Password) tighten(r PasswordRule) {
 	p.MinLength = max(p.MinLength, r.MinLength)
 	p.History = max(p.History, r.History)

@@ -225,3 +225,25 @@ func TestTags(t *testing.T) {
 		}
 	}
 }
+
+func TestOutlived(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	day := 24 * time.Hour
+	for _, c := range []struct {
+		age     time.Duration
+		changed time.Time
+		want    bool
+	}{
+		{0, now.Add(-5000 * day), false},
+		{0, time.Time{}, false},
+		{90 * day, time.Time{}, true},
+		{90 * day, now.Add(-90 * day), true},
+		{90 * day, now.Add(-90*day + time.Microsecond), false},
+		{90 * day, now, false},
+		{90 * day, now.Add(day), false}, // the clock went back
+	} {
+		if got := (Password{MaxAge: Duration(c.age)}).Outlived(c.changed, now); got != c.want {
+			t.Errorf("%v after %v: %v", c.changed, c.age, got)
+		}
+	}
+}

@@ -109,7 +109,7 @@ func TestAccountNumber(t *testing.T) {
 	sent := b.Fill(page, "phone", "070-174 06 06")
 	text := a.AwaitTexts(t, 1)[0]
 	waits := shows(t, b.Follow(sent), `name="code"`)
-	if text.To != "+46701740606" || strings.Contains(waits.Body, text.Code()) || strings.Contains(waits.Body, "174") {
+	if text.To != "+46701740606" || strings.Contains(waits.Body, text.Code()) || regexp.MustCompile(`174.?06`).MatchString(waits.Body) { // "174" alone stands in a form's version now and then
 		t.Errorf("MF-07: to %s: %s", text.To, waits.Body)
 	}
 	if state := b.Get("/account/add/sms/state"); state.Status != http.StatusOK || !regexp.MustCompile(`^\{"state":"(sending|sent)"\}$`).MatchString(state.Body) {

@@ -18,7 +18,6 @@ import (
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor/factortest"
-	"github.com/portvakt/portvakt/internal/login"
 	"github.com/portvakt/portvakt/internal/server/servertest"
 	"github.com/portvakt/portvakt/internal/sms"
 	"github.com/portvakt/portvakt/internal/store"
@@ -290,7 +289,7 @@ func credentialID(t testing.TB, response []byte) []byte {
 func storetestSQLite(t testing.TB) string { return storetest.SQLite(t) }
 
 // hashOf is how a browser's secret stands in a row.
-func hashOf(secret string) []byte { return login.Hash(secret) }
+func hashOf(secret string) []byte { return store.HashToken(secret) }
 
 // hushed is quiet without what is random: a challenge may spell anything.
 func hushed(t testing.TB, p *servertest.Page) {

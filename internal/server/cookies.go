@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/portvakt/portvakt/internal/login"
+	"github.com/portvakt/portvakt/internal/store"
 )
 
 // cookieNames are the names of the cookies. With https they carry the __Host- prefix, which browsers tie to this
@@ -62,7 +62,7 @@ func (s *Server) browser(w http.ResponseWriter, r *http.Request) string {
 	if secret := cookie(r, s.names.browser); secret != "" {
 		return secret
 	}
-	secret := login.Secret()
+	secret := store.NewToken()
 	s.keep(w, s.names.browser, secret)
 	r.AddCookie(&http.Cookie{Name: s.names.browser, Value: secret})
 	return secret

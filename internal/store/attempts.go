@@ -29,6 +29,17 @@ returning n`, lane, micros(t.now), micros(t.now.Add(-window)), int64(limit), kee
 	return err == nil, err
 }
 
+// TakeAttempts counts cost tries at once on lane, which must have room for them within limit (ErrConflict); the count begins anew window after its
+// first try. It needs no trip of its own.
+func (t *Tx) TakeAttempts(lane string, cost, limit int, window time.Duration) {
+	t.must(`insert into attempts (lane, n, since, until) values ($1, $5, $2, $6)
+on conflict (lane) do update set
+  n = case when attempts.since <= $3 then $5 else attempts.n + $5 end,
+  since = case when attempts.since <= $3 then $2 else attempts.since end,
+  until = $6
+where attempts.since <= $3 or attempts.n + $5 <= $4`, lane, micros(t.now), micros(t.now.Add(-window)), int64(limit), int64(cost), micros(t.now.Add(window)))
+}
+
 // HoldCount gives how many wrong answers lane counts and when the last was, and makes rivals wait until the unit is over: what they
 // then read is what it wrote.
 func (t *Tx) HoldCount(lane string) (n int, last time.Time, err error) {
@@ -69,16 +80,6 @@ func (t *Tx) Counts(lanes []string) ([]Counted, error) {
 // SetCount writes what a lane that is held counts now, to be kept for a time.
 func (t *Tx) SetCount(lane string, n int, keep time.Duration) {
 	t.do("update attempts set n = $2, since = $3, until = $4 where lane = $1", lane, int64(n), micros(t.now), micros(t.now.Add(keep)))
-}
-
-// Attempts reads how many tries lane counted within window.
-func (t *Tx) Attempts(lane string, window time.Duration) (int, error) {
-	var n int64
-	err := t.row([]any{&n}, "select n from attempts where lane = $1 and since > $2", lane, micros(t.now.Add(-window)))
-	if err == ErrNotFound {
-		return 0, nil
-	}
-	return int(n), err
 }
 
 // GiveBackAttempt takes back one try that turned out right.

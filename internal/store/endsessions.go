@@ -9,9 +9,9 @@ import (
 	"github.com/portvakt/portvakt/internal/user"
 )
 
-// EndEverything is EndSessionsOf for every session of a person, and gives how many sessions and live grants it ended. Grants are on record by
-// application, because some belong to no session, or outlived theirs.
-func (t *Tx) EndEverything(id user.ID, why audit.Reason) (sessions, grants int, err error) {
+// EndEverything is EndSessionsOf, and gives how many sessions and live grants it ended. Grants are on record by application, because some belong to
+// no session, or outlived theirs.
+func (t *Tx) EndEverything(id user.ID, keep user.SessionID, why audit.Reason) (sessions, grants int, err error) {
 	t.do("update sessions set id = id where user_id = $1 and ended_at = 0", string(id)) // before the grants, see EndSession
 	clients := map[string]int{}
 	err = t.rows(func(s scanner) error {
@@ -20,7 +20,8 @@ func (t *Tx) EndEverything(id user.ID, why audit.Reason) (sessions, grants int, 
 		clients[client]++
 		grants++
 		return err
-	}, "update grants set revoked_at = $2 where user_id = $1 and revoked_at = 0 and expires_at > $2 returning client_id", string(id), micros(t.now))
+	}, `update grants set revoked_at = $3 where user_id = $1 and revoked_at = 0 and expires_at > $3
+and ($2 = '' or session_id is null or session_id <> $2) returning client_id`, string(id), string(keep), micros(t.now))
 	if err != nil {
 		return 0, 0, err
 	}
@@ -31,6 +32,6 @@ func (t *Tx) EndEverything(id user.ID, why audit.Reason) (sessions, grants int, 
 		}
 	}
 	before := t.recorded
-	err = t.EndSessionsOf(id, "", why) // what is left of grants, too
+	err = t.EndSessionsOf(id, keep, why) // what is left of grants, too
 	return t.recorded - before, grants, err
 }

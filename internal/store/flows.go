@@ -128,7 +128,7 @@ func (t *Tx) Sweep() (int64, error) {
 		before           time.Duration
 	}{
 		{"flows", "id", "expires_at", time.Hour},
-		{"pushed", "id", "expires_at", time.Hour}, // longer than a sign-in takes
+		{"pushed", "id", "expires_at", 20 * time.Minute}, // a sign-in takes up to flow.Life
 		{"attempts", "lane", "until", time.Hour},
 		{"links", "token", "expires_at", day},
 		{"sessions", "id", "expires_at", day},
@@ -139,6 +139,7 @@ func (t *Tx) Sweep() (int64, error) {
 		{"used", "id", "expires_at", 0},
 		{"outbox", "id", "expires_at", 0},
 		{"registration_tokens", "id", "expires_at", 30 * day},
+		{"trials", "client_id || ' ' || user_id || ' ' || fault", "state <> 'judged' and expires_at", day}, // what nobody judged
 	} {
 		err := t.rows(func(scanner) error { gone++; return nil }, "delete from "+s.table+" where "+s.key+" in (select "+s.key+" from "+
 			s.table+" where "+s.when+" < $1 limit 1000) returning 1", micros(t.now.Add(-s.before)))

@@ -21,9 +21,6 @@ type Person struct {
 	sealer          Sealer
 }
 
-// HasTOTP reports whether the person has a soft token. Brief reads (sessions, grants) do not know.
-func (p *Person) HasTOTP() bool { return p != nil && p.TOTP != "" }
-
 // OpenPhone unseals the phone number, which few need.
 func (p *Person) OpenPhone() error {
 	if len(p.phone) == 0 || p.Phone != "" {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
 	"strings"
@@ -29,6 +30,15 @@ func idAt(when int64) string {
 	binary.BigEndian.PutUint64(b[:8], uint64(when))
 	rand.Read(b[8:]) // never fails (crypto/rand)
 	return base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:])
+}
+
+// NewToken gives 260 random bits as text, for whoever is to hold them.
+func NewToken() string { return rand.Text() + rand.Text() }
+
+// HashToken is how such a token stands in a row: who reads the database holds none.
+func HashToken(token string) []byte {
+	sum := sha256.Sum256([]byte(token))
+	return sum[:]
 }
 
 // micros is how a time stands in a row: microseconds UTC, 0 for never.

@@ -3,7 +3,6 @@ package storetest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,8 +20,8 @@ import (
 func Run(t *testing.T, e Engine) {
 	for name, test := range map[string]func(*testing.T, Engine){
 		"Unaudited": unaudited, "Undone": undone, "MigrateTwice": migrateTwice, "MigrateAtOnce": migrateAtOnce, "Users": users,
-		"Events": events, "Flows": flows, "Sessions": sessions, "Grants": grants, "Pushed": pushed, "Clients": clients, "Attempts": attempts, "Rolling": rolling,
-		"Links": links, "Factors": factors, "Outbox": outbox, "Races": races, "Passwords": earlier, "Group": group, "Sweep": sweep, "DeviceGrants": deviceGrants, "Logouts": logouts,
+		"Events": events, "Flows": flows, "Sessions": sessions, "Grants": grants, "Pushed": pushed, "Clients": clients, "Attempts": attempts, "Rolling": rolling, "Several": several,
+		"Links": links, "Factors": factors, "Outbox": outbox, "Races": races, "Passwords": earlier, "Group": group, "Sweep": sweep, "DeviceGrants": deviceGrants, "Logouts": logouts, "Trials": trials, "Registrations": registrations, "Origins": origins,
 		"OwnGrants": ownGrants, "Losers": losers,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, e) })
@@ -392,88 +391,6 @@ func soon(t *testing.T, ok func() bool) {
 		}
 	}
 	t.Error("another instance did not notice within 5 s")
-}
-
-func attempts(t *testing.T, e Engine) {
-	url, clock := e.New(t), NewClock()
-	db := OpenWith(t, url, store.Options{Sealer: Ring(t), Now: clock.Now})
-	take := func(lane string, strict bool) (ok bool) {
-		t.Helper()
-		err := db.Housekeep(context.Background(), func(tx *store.Tx) (err error) {
-			ok, err = tx.TakeAttempt(lane, 3, time.Minute, strict)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return ok
-	}
-	for _, strict := range []bool{false, true} {
-		lane := fmt.Sprint("lane ", strict)
-		for i, want := range []bool{true, true, true, false, false} {
-			if got := take(lane, strict); got != want {
-				t.Errorf("strict %v, try %d: %v", strict, i, got)
-			}
-			clock.Add(10 * time.Second)
-		}
-		clock.Add(10 * time.Second) // a minute after the first try, 40 s after the last that counted
-		if got := take(lane, strict); got == strict {
-			t.Errorf("strict %v: a minute after the first try: %v", strict, got)
-		}
-		clock.Add(20 * time.Second)
-		if !take(lane, strict) {
-			t.Errorf("strict %v: a minute after the last try that counted: refused", strict)
-		}
-	}
-}
-
-// rolling: in no span of 24 hours are more counted than the limit, wherever the span begins, and what was given back is free again.
-func rolling(t *testing.T, e Engine) {
-	clock := NewClock()
-	db := OpenWith(t, e.New(t), store.Options{Sealer: Ring(t), Now: clock.Now})
-	take := func() (bucket string, ok bool) {
-		t.Helper()
-		if err := db.Housekeep(context.Background(), func(tx *store.Tx) (err error) {
-			bucket, ok, err = tx.TakeRolling("day", 3)
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
-		return bucket, ok
-	}
-	var counted []time.Time
-	for range 200 { // eight days
-		if _, ok := take(); ok {
-			counted = append(counted, clock.Now())
-		}
-		clock.Add(57 * time.Minute)
-	}
-	for i := 3; i < len(counted); i++ {
-		if span := counted[i].Sub(counted[i-3]); span < 24*time.Hour || span > 26*time.Hour {
-			t.Errorf("four were counted in %s, want a little over 24 h", span)
-		}
-	}
-	if len(counted) < 21 {
-		t.Errorf("%d counted in eight days, want 3 a day", len(counted))
-	}
-	clock.Add(26 * time.Hour)
-	bucket, _ := take()
-	take()
-	take()
-	clock.Add(2 * time.Hour)
-	if _, ok := take(); ok {
-		t.Error("a fourth was counted")
-	}
-	err := db.Housekeep(context.Background(), func(tx *store.Tx) error {
-		tx.GiveBackAttempt(bucket)
-		if n, err := tx.Rolling("day"); n != 2 || err != nil {
-			t.Errorf("%d (%v) after one was given back, want 2", n, err)
-		}
-		return nil
-	})
-	if _, ok := take(); err != nil || !ok {
-		t.Errorf("what was given back was not free: %v", err)
-	}
 }
 
 func links(t *testing.T, e Engine) {
