@@ -11,7 +11,6 @@ import (
 
 // TestPushRoomRace (DO-06): of 200 pushes at once from one address, over two instances, as many are kept as there is room for, and none meets a fault.
 func TestPushRoomRace(t *testing.T) {
-	t.Parallel()
 	refusalsOnEngines(t, func(t *testing.T, s *refusals) {
 		bases := []string{s.URL, s.Second(t).URL}
 		form := with("pub")
