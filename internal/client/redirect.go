@@ -3,6 +3,7 @@ package client
 import (
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -22,6 +23,15 @@ func Origin(redirect string) string {
 		return u.Scheme + ":"
 	}
 	return u.Scheme + "://" + u.Host
+}
+
+// AtHome reports whether an address has the scheme, host and port of a redirect URI, letter for letter.
+func (c *Client) AtHome(uri string) bool {
+	u, err := url.Parse(uri)
+	return err == nil && slices.ContainsFunc(c.RedirectURIs, func(redirect string) bool {
+		r, err := url.Parse(redirect)
+		return err == nil && r.Scheme == u.Scheme && r.Host == u.Host
+	})
 }
 
 // Origins returns where a public client runs in browsers: the origins of its https and http redirect URIs, as browsers write them in the

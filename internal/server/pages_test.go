@@ -39,8 +39,10 @@ func everyPage(p *pages, lang string) []shown {
 	again.Again, ownAgain.Again, again.Username = true, true, "anna"
 	nameless, reset := invitation, invitation
 	nameless.Name, reset.Kind = "", "reset"
+	read := signin
+	read.Policy, read.Terms = "https://intranet.example/privacy?a=1&b=2", "https://intranet.example/terms"
 	list := []shown{
-		{"signin", signin}, {"signin", own}, {"signin", signinPage{page: b, Action: "/login/x", Device: true}}, {"signin", again}, {"signin", ownAgain}, {"code", code}, {"code", ownCode},
+		{"signin", signin}, {"signin", read}, {"signin", own}, {"signin", signinPage{page: b, Action: "/login/x", Device: true}}, {"signin", again}, {"signin", ownAgain}, {"code", code}, {"code", ownCode},
 		{"enrol", enrol}, {"enrol", ownEnrol}, {"password", setup}, {"password", invitation}, {"password", nameless}, {"password", reset},
 		{"unlock", unlockPage{page: b, second: second{Action: "/login/x", Version: 3, Locked: true, Ways: []string{"totp"}}, Username: "anna"}},
 		{"unlock", unlockPage{page: b, second: second{Action: "/login/x", Version: 3, Locked: true, Alert: "alert.password"}, Username: "anna"}},

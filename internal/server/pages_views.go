@@ -56,6 +56,8 @@ type signinPage struct {
 	Action    string
 	Version   int
 	App       string // the application's name; "" when the sign-in is for /account
+	Policy    string // addresses of its privacy policy and terms of use, or ""
+	Terms     string
 	Username  string
 	Alert     string
 	AlertArgs []any
