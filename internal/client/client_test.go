@@ -85,6 +85,9 @@ func TestValidate(t *testing.T) {
 		{"links", func(c *Client) {
 			c.PolicyURI, c.TermsURI = "https://www.example.se/privacy", "http://localhost:8081/terms"
 		}, ""},
+		{"policy in a long page", func(c *Client) { c.PolicyURI = "https://app.example/legal#privacy/1" }, ""},
+		{"policy with a tag", func(c *Client) { c.PolicyURI = "https://app.example/legal#<script>" }, "policy_uri "},
+		{"policy too long", func(c *Client) { c.PolicyURI = "https://app.example/#" + strings.Repeat("a", 2048) }, "policy_uri "},
 		{"policy as a script", func(c *Client) { c.PolicyURI = "javascript:alert(1)" }, "policy_uri "},
 		{"terms plain", func(c *Client) { c.TermsURI = "http://app.example/terms" }, "tos_uri "},
 		{"terms of an app", func(c *Client) { public(c); c.TermsURI = "com.example.app:/terms" }, "tos_uri "},

@@ -227,9 +227,7 @@ func (p *Provider) withdraw(ctx context.Context, o audit.Origin, c store.Client)
 	return orRefused(err, errNotManaged)
 }
 
-// checkAddresses refuses addresses that this service would not call for a client, and asks for the document at its sector_identifier_uri. Links
-// that a client puts on the sign-in page lead to its own host: nobody vouches for where else they would (OpenID Connect Dynamic Client Registration
-// 1.0 §9.1).
+// checkAddresses refuses addresses that this service would not call for a client, and asks for the document at its sector_identifier_uri.
 func (p *Provider) checkAddresses(ctx context.Context, c *store.Client) error {
 	for name, uri := range map[string]string{"jwks_uri": c.JWKSURI, "backchannel_logout_uri": c.BackchannelLogoutURI, "sector_identifier_uri": c.SectorURI} {
 		if uri == "" {
@@ -237,11 +235,6 @@ func (p *Provider) checkAddresses(ctx context.Context, c *store.Client) error {
 		}
 		if err := fetch.Check(uri, p.reach(c)); err != nil {
 			return errMetadata.WithHint(name + ": " + strings.TrimPrefix(err.Error(), fetch.ErrRefused.Error()+": ") + ".")
-		}
-	}
-	for name, uri := range map[string]string{"policy_uri": c.PolicyURI, "tos_uri": c.TermsURI} {
-		if uri != "" && !c.AtHome(uri) {
-			return errMetadata.WithHint(name + ": is on another host or port than every redirect URI; use the application's own, or ask an administrator.")
 		}
 	}
 	if c.SectorURI == "" {

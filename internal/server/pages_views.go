@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"net/url"
 	"strings"
 
 	"github.com/portvakt/portvakt/internal/client"
@@ -56,7 +57,7 @@ type signinPage struct {
 	Action    string
 	Version   int
 	App       string // the application's name; "" when the sign-in is for /account
-	Policy    string // addresses of its privacy policy and terms of use, or ""
+	Policy    string // addresses of its privacy policy and terms of use, or ""; shown with their hosts, which nobody vouches for
 	Terms     string
 	Username  string
 	Alert     string
@@ -65,6 +66,15 @@ type signinPage struct {
 	Device    bool   // the sign-in is for /device
 	Passkey   string // options of navigator.credentials.get as JSON; "" offers no passkey
 	CancelURL string
+}
+
+// Host is where a link leads (OpenID Connect Dynamic Client Registration 1.0 §9.1).
+func (d signinPage) Host(link string) string {
+	u, err := url.Parse(link)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // Attr is what a field says of itself besides its own attributes: see attrs.
