@@ -54,3 +54,15 @@ func TestRegistrationLinks(t *testing.T) {
 		}
 	})
 }
+
+// TestNoRedirect (oidcc-ensure-redirect-uri-in-authorization-request): a request without redirect_uri gets a page that says so, though the client has one
+// registered address alone.
+func TestNoRedirect(t *testing.T) {
+	t.Parallel()
+	s := refusalsOnSQLite(t)
+	e := s.enrol(t, s.initial(t), plainMetadata)
+	p := s.authorize(with(e.ID, "redirect_uri", "", "ui_locales", "en"))
+	if p.Status != http.StatusBadRequest || p.Header.Get("Location") != "" || !strings.Contains(p.Body, "We don’t know where to send you back") || !strings.Contains(p.Body, "redirect_uri is missing") {
+		t.Errorf("OpenID Connect Core §3.1.2.1: %d %v\n%s", p.Status, p.Header, p.Body)
+	}
+}

@@ -82,7 +82,7 @@ func alertKeys() []string {
 }
 
 func problemNames() []string {
-	return strings.Fields("flow_gone wrong_browser cookies_off busy outage not_found bad_form cross_site unknown_client bad_redirect bad_request stale_request link_gone not_allowed too_large method " +
+	return strings.Fields("flow_gone wrong_browser cookies_off busy outage not_found bad_form cross_site unknown_client bad_redirect no_redirect bad_request stale_request link_gone not_allowed too_large method " +
 		"fault too_many stuck disowned")
 }
 

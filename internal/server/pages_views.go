@@ -181,7 +181,7 @@ type problemPage struct {
 }
 
 // problem begins the page of a problem by its name: flow_gone, wrong_browser, cookies_off, busy, outage, not_found, bad_form,
-// cross_site, unknown_client, bad_redirect, bad_request, stale_request, link_gone, not_allowed, too_large, method, fault, too_many, stuck, disowned
+// cross_site, unknown_client, bad_redirect, no_redirect, bad_request, stale_request, link_gone, not_allowed, too_large, method, fault, too_many, stuck, disowned
 // or challenge_gone.
 func (p page) problem(status int, name string) problemPage {
 	key := "problem." + name
