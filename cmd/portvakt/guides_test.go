@@ -11,6 +11,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/portvakt/portvakt/internal/apps"
+	"github.com/portvakt/portvakt/internal/client"
 )
 
 const guides = "../../docs/connect"
@@ -46,6 +49,16 @@ func TestGuides(t *testing.T) {
 			in.run(block[1], "apply", "-f", "-")
 		}
 		_, texts[page], _ = strings.Cut(text, "\n## Mistakes\n")
+	}
+	script := read(t, guides+"/try.sh")
+	printed, err := apps.New(nil, "https://login.example.se").Snippets(client.Client{})
+	if err != nil || len(printed) == 0 {
+		t.Fatalf("%d snippets: %v", len(printed), err)
+	}
+	for _, one := range printed {
+		if !regexp.MustCompile(`printed [a-z]+ ` + one.Stack + ` [|>]`).MatchString(script) {
+			t.Errorf("try.sh does not run what /apps prints for %s", one.Stack)
+		}
 	}
 	_, base := in.serve()
 	said := strings.Join(mistakes(t, base), "\n")

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Tries the guides of this folder with the programs that they are about, on loopback, and prints a table.
+# Tries the guides of this folder, and what Portvakt prints at /apps, with the programs that they are about, on loopback, and prints a table.
 #
-#   docs/connect/try.sh [oauth2-proxy | apache | node | single-page | spring]…
+#   docs/connect/try.sh [oauth2-proxy | apache | node | single-page | spring | go]…
 #
 # Every configuration is taken from its page as it stands there; addresses of example.se become ones of loopback, and what only makes sense with
-# TLS is left out. A trial whose program is not there says "missing" and what would bring it; the exit status is 1 if a trial failed.
+# TLS is left out. What /apps prints for the same client is then run as it was printed, copied from the page by the client's owner. A trial whose program is not there says "missing" and what would bring it; the exit status is 1 if a trial failed.
 #
 #   OAUTH2_PROXY  the program (default: oauth2-proxy on the PATH)
 #   CHROMIUM      the browser (default: chromium on the PATH)
@@ -128,7 +128,30 @@ forgotten() {
   return 1
 }
 
-register() { block "$1" portvakt.yaml | place "$2" | portvakt apply -f - && sleep 1; }
+# register PAGE N: makes the clients of a page, which anna looks after.
+register() { block "$1" portvakt.yaml | place "$2" | owned | portvakt apply -f - && sleep 1; }
+owned() { sed 's/^  - client_id: .*/&\n    owners: [anna]/'; }
+
+# printed CLIENT STACK: what /apps prints for a client, as an owner copies it.
+printed() {
+  sign_in "$work/owner.jar" "$issuer/apps/$1?for=$2" anna
+  shows "$work/owner.jar" '<pre ' && ! grep -q 'class="alert note"' "$work/owner.jar.html" || { echo "/apps/$1 has nothing that fits for $2" >&2; return 1; }
+  sed -n '/<pre /,/<\/pre>/p' "$work/owner.jar.html" | sed -e 's/.*<pre[^>]*><code>//' -e 's/<\/code><\/pre>.*//' \
+    -e 's/&lt;/</g' -e 's/&gt;/>/g' -e 's/&#34;/"/g' -e "s/&#39;/'/g" -e 's/&#43;/+/g' -e 's/&amp;/\&/g'
+}
+
+# around FRAME: puts the three parts of what comes in (the setting up, the sign-in, the answer) into the frame.
+around() {
+  awk 'FNR == NR { if (/^\/\/ To sign in/) n = 1; if (/^\/\/ At the redirect URI/) n = 2; part[n + 0] = part[n + 0] $0 "\n"; next }
+    /^[ \t]*\/\/part [012]$/ { printf "%s", part[$2]; next } { print }' - "$here/try/$1"
+}
+
+# anew: ends what the guide's part of a trial started; what fails from here on is what /apps prints.
+anew() {
+  stop
+  started=()
+  echo "with what /apps prints:" >&2
+}
 portvakt() { (cd "$work/portvakt" && ./portvakt "$@" --database "sqlite:portvakt.db" --keys keys); }
 missing() { echo "missing: $1"; exit 3; }
 
@@ -147,7 +170,16 @@ try_oauth2_proxy() {
     -e "s#https%253A%252F%252Fwiki.example.se#http%253A%252F%252F127.0.0.1%253A$((port + 1))#" -e "s#https://wiki.example.se#$app#")"
   asks "$jar" "$app/page"
   asks "$jar" "$issuer/account"
-  echo "$("$program" --version 2>&1 | head -n 1): signed in, headers, groups, signed out"
+  anew
+  printed wiki oauth2-proxy >"$work/printed.cfg"
+  printf a-long-random-string-for-wiki >"$work/wiki.secret" # the rest is of this machine
+  start echo.log node "$here/try/echo.mjs" $((port + 2))
+  start wiki.log env OAUTH2_PROXY_COOKIE_SECRET=0123456789abcdef0123456789abcdef OAUTH2_PROXY_COOKIE_SECURE=false "$program" --config "$work/printed.cfg" \
+    --client-secret-file "$work/wiki.secret" --http-address "127.0.0.1:$((port + 1))" --upstream "http://127.0.0.1:$((port + 2))/" --skip-provider-button
+  answers "$app/ping"
+  sign_in "$jar" "$app/page" anna
+  shows "$jar" '"x-forwarded-preferred-username":"anna"' '"x-forwarded-groups":"staff,admins"' '"x-forwarded-email":"anna@example.se"'
+  echo "$("$program" --version 2>&1 | head -n 1): signed in, headers, groups, signed out; signed in with what /apps prints"
 }
 
 try_apache() {
@@ -167,8 +199,9 @@ try_apache() {
     for name in mpm_event authn_core authz_core authz_user dir include env auth_openidc; do echo "LoadModule ${name}_module $modules/mod_$name.so"; done
     printf 'DirectoryIndex index.html\n<Directory %s/pages>\nOptions +Includes\nSetOutputFilter INCLUDES\n</Directory>\n' "$dir"
     [ "$(id -u)" != 0 ] || printf 'User www-data\nGroup www-data\n'
-    block apache.md archive.conf | place 3
+    echo "Include $dir/archive.conf"
   } >"$dir/httpd.conf"
+  block apache.md archive.conf | place 3 >"$dir/archive.conf"
   chmod 755 "$work" "$dir" "$dir/pages"
   start apache.log apache2 -X -d "$dir" -f "$dir/httpd.conf"
   answers "$app/"
@@ -182,7 +215,14 @@ try_apache() {
   visit "$jar" "$app/signed-in?logout=$(sed 's#:#%3A#g; s#/#%2F#g' <<<"$app/")"
   asks "$jar" "$app/"
   asks "$jar" "$issuer/account"
-  echo "mod_auth_openidc $(dpkg-query -W -f '${Version}' libapache2-mod-auth-openidc): signed in with two factors, group, back-channel logout, signed out"
+  anew
+  printed archive apache >"$dir/archive.conf"
+  start apache.log env OIDC_CLIENT_SECRET=a-long-random-string-for-archive OIDC_CRYPTO_PASSPHRASE=passphrase apache2 -X -d "$dir" -f "$dir/httpd.conf"
+  answers "$app/"
+  sleep $((31 - $(date +%s) % 30))
+  sign_in "$jar" "$app/" cecilia
+  shows "$jar" 'in the archive of' 'staff' 'urn:portvakt:acr:2fa'
+  echo "mod_auth_openidc $(dpkg-query -W -f '${Version}' libapache2-mod-auth-openidc): signed in with two factors, group, back-channel logout, signed out; signed in with what /apps prints"
 }
 
 # npm_packages NAME…: brings them to $work/npm.
@@ -203,7 +243,22 @@ try_node() {
   shows "$jar" 'Anna Ångström' 'staff,admins'
   visit "$jar" "$app/sign-out"
   asks "$jar" "$app/"
-  echo "openid-client $(cd "$work/npm" && node -p 'require("./node_modules/openid-client/package.json").version') on Node $(node -v): signed in, groups, signed out"
+  anew
+  printed desk node | around printed.mjs >"$work/npm/printed.mjs"
+  start desk.log env OIDC_CLIENT_SECRET=a-long-random-string-for-desk node "$work/npm/printed.mjs" "$app"
+  answers "$app/none"
+  sign_in "$jar" "$app/" anna
+  shows "$jar" 'at the desk: Anna Ångström, bearer'
+  stop
+  started=()
+  { block node.md portvakt.yaml | place 4 | owned; echo '    require_pushed_authorization_requests: true'; echo '    dpop_bound_access_tokens: true'; } | portvakt apply -f - && sleep 1
+  printed desk node | around printed.mjs >"$work/npm/printed.mjs"
+  start desk.log env OIDC_CLIENT_SECRET=a-long-random-string-for-desk node "$work/npm/printed.mjs" "$app"
+  answers "$app/none"
+  sign_in "$jar" "$app/" anna
+  shows "$jar" 'at the desk: Anna Ångström, dpop'
+  echo "openid-client $(cd "$work/npm" && node -p 'require("./node_modules/openid-client/package.json").version') on Node $(node -v): signed in, groups, signed out;" \
+    "signed in with what /apps prints, also pushed and bound to a key"
 }
 
 try_single_page() {
@@ -212,7 +267,12 @@ try_single_page() {
   npm_packages oidc-client-ts@3 puppeteer-core
   register single-page.md 5
   block single-page.md app.js | place 5 >"$work/npm/app.js"
-  echo "oidc-client-ts $(cd "$work/npm" && node -p 'require("./node_modules/oidc-client-ts/package.json").version'): $(node "$here/try/board.mjs" "$work/npm" $((port + 5)) "$issuer" "$password" "$(command -v "$chromium")")"
+  local walk=(node "$here/try/board.mjs" "$work/npm" $((port + 5)) "$issuer" "$password" "$(command -v "$chromium")") said
+  said=$("${walk[@]}" /revoke)
+  anew
+  { printed board browser | around printed.js; block single-page.md app.js | sed -n '/^export const renew/,$p'; } >"$work/npm/app.js"
+  "${walk[@]}" /token >/dev/null
+  echo "oidc-client-ts $(cd "$work/npm" && node -p 'require("./node_modules/oidc-client-ts/package.json").version'): $said; so does what /apps prints"
 }
 
 try_spring() {
@@ -239,7 +299,32 @@ try_spring() {
   visit "$jar" "$app/logout" --data-urlencode "_csrf=$(sed 's/.*_csrf=//' "$jar.html")"
   asks "$jar" "$app/staff"
   asks "$jar" "$issuer/account"
-  echo "Spring Boot $(sed -n '/<parent>/,/<\/parent>/s/.*<version>\(.*\)<\/version>.*/\1/p' "$here/try/pom.xml"): signed in, groups, an API with at+jwt, back-channel logout, signed out"
+  anew
+  printed orders spring >"$work/printed.yml"
+  start orders.log env OIDC_CLIENT_SECRET=a-long-random-string-for-orders java -jar "$dir/target/app-1.jar" "--spring.config.location=file:$work/printed.yml" \
+    --server.port=$((port + 6)) --server.address=127.0.0.1
+  answers "$app/"
+  sign_in "$jar" "$app/staff" anna
+  shows "$jar" 'anna' 'ROLE_staff'
+  echo "Spring Boot $(sed -n '/<parent>/,/<\/parent>/s/.*<version>\(.*\)<\/version>.*/\1/p' "$here/try/pom.xml"): signed in, groups, an API with at+jwt, back-channel logout, signed out; signed in with what /apps prints"
+}
+
+try_go() {
+  local jar=$work/till.jar app=http://127.0.0.1:$((port + 7)) auth
+  mkdir -p "$work/go"
+  for auth in client_secret_basic client_secret_post none; do
+    stop
+    started=()
+    { printf 'clients:\n  - client_id: till\n    redirect_uris: [%s/callback]\n    scope: openid profile\n    token_endpoint_auth_method: %s\n' "$app" $auth
+      [ $auth = none ] || echo '    client_secret: a-long-random-string-for-till'; } | owned | portvakt apply -f - && sleep 1
+    printed till go | around printed.go.txt >"$work/go/main.go"
+    (cd "$here/../.." && go build -o "$work/go/till" "$work/go/main.go")
+    start till.log env OIDC_CLIENT_SECRET=a-long-random-string-for-till "$work/go/till" "127.0.0.1:$((port + 7))"
+    answers "$app/callback"
+    sign_in "$jar" "$app/" anna
+    shows "$jar" 'in the till: Anna Ångström'
+  done
+  echo "$(cd "$here/../.." && go list -m github.com/coreos/go-oidc/v3): signed in with what /apps prints, with a secret in either place and without one"
 }
 
 mkdir -p "$work/portvakt"
@@ -258,7 +343,7 @@ policies:
 END
 
 failed=0
-for name in ${*:-oauth2-proxy apache node single-page spring}; do
+for name in ${*:-oauth2-proxy apache node single-page spring go}; do
   set +e # a trial has its own errexit, which would not hold behind a ||
   said=$(started=() && trap stop EXIT && set -e && "try_${name//-/_}" 2>"$work/$name.err")
   status=$?

@@ -3,6 +3,7 @@ package apps
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -15,22 +16,53 @@ type Snippet struct {
 	Stack string // its word in an address
 	Name  string // what the stack calls itself
 	File  string // where the text goes
-	Fits  bool   // the stack can be such a client: with a secret, or without one
+	Fits  bool   // the stack can be such a client: a client registered like that is not refused for what the text leaves out
 	Text  string
 }
 
-// stacks in the order in which they are shown. public: for clients without a secret; secret: for those with one.
+// stacks in the order in which they are shown. docs/connect/try.sh runs what is printed for each.
 var stacks = [...]struct {
 	stack, name, file string
-	public, secret    bool
+	can               string // of what a registration may ask for: public, secret, dpop, push
 	text              string
 }{
-	{"go", "Go: go-oidc", "main.go", true, true, snippetGo},
-	{"spring", "Java: Spring Boot", "application.yml", true, true, snippetSpring},
-	{"oauth2-proxy", "oauth2-proxy", "oauth2-proxy.cfg", false, true, snippetProxy},
-	{"apache", "Apache: mod_auth_openidc", "oidc.conf", false, true, snippetApache},
-	{"node", "Node: openid-client 6", "oidc.mjs", true, true, snippetNode},
-	{"browser", "oidc-client-ts", "oidc.ts", true, false, snippetBrowser},
+	{"go", "Go: go-oidc", "main.go", "public secret", snippetGo},
+	{"spring", "Java: Spring Boot", "application.yml", "public secret", snippetSpring},
+	{"oauth2-proxy", "oauth2-proxy", "oauth2-proxy.cfg", "secret", snippetProxy},
+	{"apache", "Apache: mod_auth_openidc", "oidc.conf", "secret", snippetApache},
+	{"node", "Node: openid-client 6", "oidc.mjs", "public secret dpop push", snippetNode},
+	{"browser", "oidc-client-ts", "oidc.ts", "public dpop", snippetBrowser},
+}
+
+// Stack reports whether a word is that of a stack.
+func Stack(word string) bool {
+	for _, k := range stacks {
+		if k.stack == word {
+			return true
+		}
+	}
+	return false
+}
+
+// asked is what a registration asks of a stack, in the words of stacks. No stack has all that one may ask for.
+func asked(c *client.Client) []string {
+	words := []string{"key"}
+	switch {
+	case c.Public():
+		words[0] = "public"
+	case c.HasSecret():
+		words[0] = "secret"
+	}
+	if c.DPoPBound {
+		words = append(words, "dpop")
+	}
+	if c.RequirePAR {
+		words = append(words, "push")
+	}
+	if c.RequireSigned {
+		words = append(words, "signed")
+	}
+	return words
 }
 
 // values are what a snippet is filled with.
@@ -38,12 +70,13 @@ type values struct {
 	Issuer, ID, Redirect, PostLogout, Scope, Alg, Method string
 	Scopes                                               []string
 	Secret, Post, Plain                                  bool // has a secret; sends it in the body; the issuer has no TLS
+	DPoP, Push                                           bool // binds its tokens to a key (RFC 9449); pushes its requests (RFC 9126)
 }
 
 // Snippets gives every one. They differ in nothing but the stack.
 func (s *Service) Snippets(c client.Client) ([]Snippet, error) {
 	v := values{Issuer: s.issuer, ID: string(c.ID), Scope: c.Scope, Scopes: c.Scopes(), Alg: c.SigningAlg, Method: c.AuthMethod, Secret: !c.Public(),
-		Post: c.AuthMethod == client.AuthPost, Plain: strings.HasPrefix(s.issuer, "http:"), Redirect: "https://app.example/callback"}
+		DPoP: c.DPoPBound, Push: c.RequirePAR, Post: c.AuthMethod == client.AuthPost, Plain: strings.HasPrefix(s.issuer, "http:"), Redirect: "https://app.example/callback"}
 	if len(c.RedirectURIs) > 0 {
 		v.Redirect = c.RedirectURIs[0]
 	}
@@ -60,8 +93,9 @@ func (s *Service) Snippets(c client.Client) ([]Snippet, error) {
 		if err := t.Execute(&text, v); err != nil {
 			return nil, fmt.Errorf("apps: the snippet for %s: %w", k.stack, err)
 		}
-		fits := c.Public() && k.public || c.HasSecret() && k.secret
-		out[i] = Snippet{k.stack, k.name, k.file, fits && c.Grant(client.GrantCode), strings.TrimSpace(text.String())}
+		can := strings.Fields(k.can)
+		lacks := slices.ContainsFunc(asked(&c), func(word string) bool { return !slices.Contains(can, word) })
+		out[i] = Snippet{k.stack, k.name, k.file, !lacks && c.Grant(client.GrantCode), strings.TrimSpace(text.String())}
 	}
 	return out, nil
 }
@@ -194,7 +228,7 @@ const config = await oidc.discovery(
 const verifier = oidc.randomPKCECodeVerifier();
 const state = oidc.randomState();
 const nonce = oidc.randomNonce();
-const address = oidc.buildAuthorizationUrl(config, {
+const address = {{if .Push}}await oidc.buildAuthorizationUrlWithPAR{{else}}oidc.buildAuthorizationUrl{{end}}(config, {
   redirect_uri: {{q .Redirect}},
   scope: {{q .Scope}},
   state,
@@ -204,16 +238,20 @@ const address = oidc.buildAuthorizationUrl(config, {
 });
 
 // At the redirect URI, with the address that the browser came to.
+{{- if .DPoP}}
+// The tokens are bound to this key: keep it beside them, for every use of them.
+const dpop = oidc.getDPoPHandle(config, await oidc.randomDPoPKeyPair("ES256"));
+{{- end}}
 const tokens = await oidc.authorizationCodeGrant(config, new URL(cameTo), {
   pkceCodeVerifier: verifier,
   expectedState: state,
   expectedNonce: nonce,
-});
+}{{if .DPoP}}, undefined, { DPoP: dpop }{{end}});
 // tokens.claims().sub names the person for ever.
 `
 
 const snippetBrowser = `
-import { UserManager } from "oidc-client-ts";
+import { UserManager{{if .DPoP}}, IndexedDbDPoPStore{{end}} } from "oidc-client-ts";
 
 const manager = new UserManager({
   authority: {{q .Issuer}},
@@ -223,6 +261,9 @@ const manager = new UserManager({
   post_logout_redirect_uri: {{q .PostLogout}},
 {{- end}}
   scope: {{q .Scope}},
+{{- if .DPoP}}
+  dpop: { bind_authorization_code: true, store: new IndexedDbDPoPStore() },
+{{- end}}
 });
 
 // To sign in.

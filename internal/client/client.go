@@ -59,6 +59,10 @@ type Client struct {
 	BackchannelLogoutURI   string   `json:"backchannel_logout_uri,omitempty" yaml:"backchannel_logout_uri,omitempty"`
 	FrontchannelLogoutURI  string   `json:"frontchannel_logout_uri,omitempty" yaml:"frontchannel_logout_uri,omitempty"`
 
+	// What people read about it before they sign in: addresses of its privacy policy and its terms of use, shown as links.
+	PolicyURI string `json:"policy_uri,omitempty" yaml:"policy_uri,omitempty"`
+	TermsURI  string `json:"tos_uri,omitempty" yaml:"tos_uri,omitempty"`
+
 	GrantTypes []string `json:"grant_types,omitempty" yaml:"grant_types,omitempty"`
 	AuthMethod string   `json:"token_endpoint_auth_method,omitempty" yaml:"token_endpoint_auth_method,omitempty"`
 	SigningAlg string   `json:"id_token_signed_response_alg,omitempty" yaml:"id_token_signed_response_alg,omitempty"`

@@ -79,6 +79,18 @@ func TestValidate(t *testing.T) {
 		{"front channel", func(c *Client) { c.FrontchannelLogoutURI = "https://app.example/out" }, ""},
 		{"front channel elsewhere", func(c *Client) { c.FrontchannelLogoutURI = "https://other.example/out" }, "frontchannel_logout_uri "},
 		{"front channel plain", func(c *Client) { c.FrontchannelLogoutURI = "http://app.example/out" }, "frontchannel_logout_uri "},
+		{"front channel on another IPv6 host", func(c *Client) {
+			c.RedirectURIs, c.FrontchannelLogoutURI = []string{"https://[2001:db8::1]/cb"}, "https://[2001:db8::2]/out"
+		}, "frontchannel_logout_uri "},
+		{"links", func(c *Client) {
+			c.PolicyURI, c.TermsURI = "https://www.example.se/privacy", "http://localhost:8081/terms"
+		}, ""},
+		{"policy in a long page", func(c *Client) { c.PolicyURI = "https://app.example/legal#privacy/1" }, ""},
+		{"policy with a tag", func(c *Client) { c.PolicyURI = "https://app.example/legal#<script>" }, "policy_uri "},
+		{"policy too long", func(c *Client) { c.PolicyURI = "https://app.example/#" + strings.Repeat("a", 2048) }, "policy_uri "},
+		{"policy as a script", func(c *Client) { c.PolicyURI = "javascript:alert(1)" }, "policy_uri "},
+		{"terms plain", func(c *Client) { c.TermsURI = "http://app.example/terms" }, "tos_uri "},
+		{"terms of an app", func(c *Client) { public(c); c.TermsURI = "com.example.app:/terms" }, "tos_uri "},
 		{"back channel", func(c *Client) { c.BackchannelLogoutURI = "https://app.example/out" }, ""},
 		{"back channel on loopback", func(c *Client) { c.BackchannelLogoutURI = "http://localhost:8081/out" }, ""},
 		{"back channel plain", func(c *Client) { c.BackchannelLogoutURI = "http://app.example/out" }, "backchannel_logout_uri "},

@@ -24,6 +24,22 @@ func Origin(redirect string) string {
 	return u.Scheme + "://" + u.Host
 }
 
+// linkFault says what is wrong with the address of a page for people, or "": it may have a fragment, and is else what a redirect URI is.
+func linkFault(raw string) string {
+	page, fragment, _ := strings.Cut(raw, "#")
+	if len(raw) > maxURI || strings.ContainsFunc(fragment, func(r rune) bool { return !unreserved(r) && !strings.ContainsRune("!$&'()*+,;=:@/?%", r) }) { // RFC 3986 §3.5
+		return "is longer than 2048 bytes, or has a character after # that has no place there; write it as %XX"
+	}
+	return redirectFault(page, false)
+}
+
+// sameOrigin reports whether two addresses have one scheme, host and port, letter for letter.
+func sameOrigin(one, other string) bool {
+	a, err := url.Parse(one)
+	b, fault := url.Parse(other)
+	return err == nil && fault == nil && a.Scheme == b.Scheme && a.Host == b.Host
+}
+
 // Origins returns where a public client runs in browsers: the origins of its https and http redirect URIs, as browsers write them in the
 // header Origin (RFC 6454 §6.2), so in lower case and without a port that goes without saying. A loopback port is the registered one: the
 // leeway of MatchRedirect is for native applications. A confidential client has none: a secret has no place in a browser.

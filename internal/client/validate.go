@@ -126,10 +126,15 @@ func (c *Client) checkURIs(f *faults) {
 			f.add("backchannel_logout_uri", uri, text)
 		}
 	}
+	for _, link := range [...]struct{ field, uri string }{{"policy_uri", c.PolicyURI}, {"tos_uri", c.TermsURI}} {
+		if text := linkFault(link.uri); link.uri != "" && text != "" {
+			f.add(link.field, link.uri, text)
+		}
+	}
 	if uri := c.FrontchannelLogoutURI; uri != "" {
 		if text := redirectFault(uri, false); text != "" {
 			f.add("frontchannel_logout_uri", uri, text)
-		} else if !slices.ContainsFunc(c.RedirectURIs, func(r string) bool { return Origin(r) == Origin(uri) }) { // OpenID Connect Front-Channel Logout 1.0 §2
+		} else if !slices.ContainsFunc(c.RedirectURIs, func(r string) bool { return sameOrigin(r, uri) }) { // OpenID Connect Front-Channel Logout 1.0 §2
 			f.add("frontchannel_logout_uri", uri, "is on another host or port than every redirect URI; use the application's own")
 		}
 	}

@@ -73,7 +73,7 @@ type SignIn struct {
 	Pushed []byte     // names the pushed request that it is; nil: it was none
 }
 
-// Problem names a page: unknown_client, bad_redirect, bad_request or not_allowed. Detail is for the developer.
+// Problem names a page: unknown_client, bad_redirect, no_redirect, bad_request or not_allowed. Detail is for the developer.
 type Problem struct {
 	Name   string
 	Detail string
@@ -189,7 +189,11 @@ func (a *asked) returnAddress() *Problem {
 	}
 	differs, nearest := a.client.NearRedirect(a.redirect)
 	a.differs = differs.String()
-	return &Problem{Name: "bad_redirect", Detail: redirectDetail(differs, a.redirect, nearest), Client: a.client}
+	name := "bad_redirect"
+	if differs.Kind == client.NearMissing {
+		name = "no_redirect"
+	}
+	return &Problem{Name: name, Detail: redirectDetail(differs, a.redirect, nearest), Client: a.client}
 }
 
 // grant issues a code: through fosite, which checks the request once more, then the grant's row and the event in one

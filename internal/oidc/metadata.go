@@ -22,7 +22,7 @@ import (
 // What a client may say of itself when it registers itself (RFC 7591 §2, OpenID Connect Dynamic Client Registration 1.0 §2). Every name that
 // is in none of the three lists is passed over and not kept.
 var (
-	ownMembers = [...]string{"client_name", "redirect_uris", "response_types", "post_logout_redirect_uris", "backchannel_logout_uri", "frontchannel_logout_uri",
+	ownMembers = [...]string{"client_name", "redirect_uris", "response_types", "post_logout_redirect_uris", "backchannel_logout_uri", "frontchannel_logout_uri", "policy_uri", "tos_uri",
 		"grant_types", "token_endpoint_auth_method", "token_endpoint_auth_signing_alg", "id_token_signed_response_alg", "userinfo_signed_response_alg",
 		"jwks", "jwks_uri", "scope", "subject_type", "sector_identifier_uri", "require_pushed_authorization_requests", "require_signed_request_object",
 		"request_object_signing_alg", "access_token_format", "dpop_bound_access_tokens", "refresh_token_rotation", "refresh_grace", "require_pkce", "minimum_acr"}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/portvakt/portvakt/internal/account"
+	"github.com/portvakt/portvakt/internal/apps"
 	"github.com/portvakt/portvakt/internal/flow"
 	"github.com/portvakt/portvakt/internal/oidc"
 )
@@ -78,6 +79,8 @@ func returnTo(r *http.Request) string {
 	switch {
 	case r.URL.Path == oidc.PathDevice:
 		return devicePage(oidc.UserCode(r.FormValue("user_code")))
+	case r.Pattern == "GET /apps/{client}" && apps.Stack(r.URL.Query().Get("for")):
+		return r.URL.EscapedPath() + "?for=" + r.URL.Query().Get("for")
 	case r.Method == http.MethodGet:
 		return r.URL.EscapedPath()
 	case r.Pattern == "POST /apps/{client}/prove":

@@ -132,6 +132,8 @@ func settingRows(a apps.App, now time.Time) []settingRow {
 	list("postlogout", c.PostLogoutRedirectURIs, "")
 	list("backchannel", one(c.BackchannelLogoutURI), "says.no_backchannel")
 	list("frontchannel", one(c.FrontchannelLogoutURI), "")
+	list("policy", one(c.PolicyURI), "")
+	list("terms", one(c.TermsURI), "")
 	list("grants", c.GrantTypes, "")
 	list("scope", c.Scopes(), "")
 	list("resources", c.Resources, "")

@@ -191,3 +191,18 @@ func TestAppsWeak(t *testing.T) {
 		}
 	})
 }
+
+// TestAppsReturn: who has to sign in first comes back to the stack that the link was for, and to nothing else that stood in it.
+func TestAppsReturn(t *testing.T) {
+	t.Parallel()
+	ownedSites(t, func(t *testing.T, a *attack) {
+		for query, want := range map[string]string{"for=node&x=1": "for=node", "for=%2F%2Fevil.example": "", "for=node%0d%0aX:1": ""} {
+			b := a.Browser(t)
+			b.Header.Set("Accept-Language", "en")
+			p := b.Follow(a.again(t, b, "/apps/wiki?"+query, "alice", servertest.TOTP))
+			if p.Status != http.StatusOK || p.URL.Path != "/apps/wiki" || p.URL.RawQuery != want {
+				t.Errorf("LO-03: %s comes back to %d %s", query, p.Status, p.URL)
+			}
+		}
+	})
+}

@@ -21,6 +21,8 @@ type errand struct {
 	Return  string `json:"r,omitempty"` // or a page of ours
 	Client  string `json:"c,omitempty"` // name of the application
 	ID      string `json:"i,omitempty"` // its client_id
+	Policy  string `json:"p,omitempty"` // address of its privacy policy
+	Terms   string `json:"t,omitempty"` // and of its terms of use
 	Origin  string `json:"o,omitempty"` // where the browser goes afterwards
 	Hint    string `json:"h,omitempty"` // login_hint
 	Locales string `json:"l,omitempty"` // ui_locales
@@ -117,7 +119,7 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, query url.Valu
 		query := out.SignIn.Query
 		query.Del(secondHop)
 		e := errand{Query: query.Encode(), Pushed: out.SignIn.Pushed, Client: out.SignIn.Client.Name, ID: string(out.SignIn.Client.ID), Origin: out.SignIn.Origin,
-			Hint: out.SignIn.Hint, Locales: query.Get("ui_locales"), Kiosk: out.SignIn.Client.Kiosk}
+			Policy: out.SignIn.Client.PolicyURI, Terms: out.SignIn.Client.TermsURI, Hint: out.SignIn.Hint, Locales: query.Get("ui_locales"), Kiosk: out.SignIn.Client.Kiosk}
 		if subject := out.SignIn.Needs.Subject; v.Person != nil && (subject == "" || subject == v.Person.ID) {
 			e.Again = true
 			if e.Hint == "" {

@@ -173,7 +173,7 @@ func (s *Server) step(w http.ResponseWriter, r *http.Request, result login.Resul
 		if name == "" {
 			name = e.Hint
 		}
-		s.pages.render(w, http.StatusOK, "signin", signinPage{page: page, Action: action, Version: v.Flow.Version, App: e.Client,
+		s.pages.render(w, http.StatusOK, "signin", signinPage{page: page, Action: action, Version: v.Flow.Version, App: e.Client, Policy: e.Policy, Terms: e.Terms,
 			Username: name, Alert: alert, AlertArgs: args, Again: e.Again, Device: e.forDevice(), Passkey: string(v.Options)})
 	case flow.TOTP:
 		s.pages.render(w, http.StatusOK, "code", codePage{page, base})

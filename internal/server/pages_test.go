@@ -39,8 +39,10 @@ func everyPage(p *pages, lang string) []shown {
 	again.Again, ownAgain.Again, again.Username = true, true, "anna"
 	nameless, reset := invitation, invitation
 	nameless.Name, reset.Kind = "", "reset"
+	read := signin
+	read.Policy, read.Terms = "https://intranet.example/privacy?a=1&b=2", "https://intranet.example/terms"
 	list := []shown{
-		{"signin", signin}, {"signin", own}, {"signin", signinPage{page: b, Action: "/login/x", Device: true}}, {"signin", again}, {"signin", ownAgain}, {"code", code}, {"code", ownCode},
+		{"signin", signin}, {"signin", read}, {"signin", own}, {"signin", signinPage{page: b, Action: "/login/x", Device: true}}, {"signin", again}, {"signin", ownAgain}, {"code", code}, {"code", ownCode},
 		{"enrol", enrol}, {"enrol", ownEnrol}, {"password", setup}, {"password", invitation}, {"password", nameless}, {"password", reset},
 		{"unlock", unlockPage{page: b, second: second{Action: "/login/x", Version: 3, Locked: true, Ways: []string{"totp"}}, Username: "anna"}},
 		{"unlock", unlockPage{page: b, second: second{Action: "/login/x", Version: 3, Locked: true, Alert: "alert.password"}, Username: "anna"}},
@@ -80,7 +82,7 @@ func alertKeys() []string {
 }
 
 func problemNames() []string {
-	return strings.Fields("flow_gone wrong_browser cookies_off busy outage not_found bad_form cross_site unknown_client bad_redirect bad_request stale_request link_gone not_allowed too_large method " +
+	return strings.Fields("flow_gone wrong_browser cookies_off busy outage not_found bad_form cross_site unknown_client bad_redirect no_redirect bad_request stale_request link_gone not_allowed too_large method " +
 		"fault too_many stuck disowned")
 }
 

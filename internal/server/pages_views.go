@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"net/url"
 	"strings"
 
 	"github.com/portvakt/portvakt/internal/client"
@@ -56,6 +57,8 @@ type signinPage struct {
 	Action    string
 	Version   int
 	App       string // the application's name; "" when the sign-in is for /account
+	Policy    string // addresses of its privacy policy and terms of use, or ""; shown with their hosts, which nobody vouches for
+	Terms     string
 	Username  string
 	Alert     string
 	AlertArgs []any
@@ -63,6 +66,15 @@ type signinPage struct {
 	Device    bool   // the sign-in is for /device
 	Passkey   string // options of navigator.credentials.get as JSON; "" offers no passkey
 	CancelURL string
+}
+
+// Host is where a link leads (OpenID Connect Dynamic Client Registration 1.0 §9.1).
+func (d signinPage) Host(link string) string {
+	u, err := url.Parse(link)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // Attr is what a field says of itself besides its own attributes: see attrs.
@@ -169,7 +181,7 @@ type problemPage struct {
 }
 
 // problem begins the page of a problem by its name: flow_gone, wrong_browser, cookies_off, busy, outage, not_found, bad_form,
-// cross_site, unknown_client, bad_redirect, bad_request, stale_request, link_gone, not_allowed, too_large, method, fault, too_many, stuck, disowned
+// cross_site, unknown_client, bad_redirect, no_redirect, bad_request, stale_request, link_gone, not_allowed, too_large, method, fault, too_many, stuck, disowned
 // or challenge_gone.
 func (p page) problem(status int, name string) problemPage {
 	key := "problem." + name

@@ -1,10 +1,10 @@
 // Serves the application of single-page.md, walks through it with Chromium, and says what was seen.
-// node board.mjs FOLDER PORT ISSUER PASSWORD CHROMIUM; FOLDER has app.js and node_modules.
+// node board.mjs FOLDER PORT ISSUER PASSWORD CHROMIUM ENDPOINT; FOLDER has app.js and node_modules, and ENDPOINT is one that it asks, too.
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 
-const [folder, port, issuer, password, chromium] = process.argv.slice(2);
+const [folder, port, issuer, password, chromium, endpoint] = process.argv.slice(2);
 const here = "http://127.0.0.1:" + port;
 const puppeteer = createRequire(folder + "/")("puppeteer-core");
 const files = { "/app.js": "app.js", "/oidc.js": "node_modules/oidc-client-ts/dist/esm/oidc-client-ts.js", "/jwt-decode.js": "node_modules/jwt-decode/build/esm/index.js" };
@@ -46,7 +46,7 @@ try {
   await until("out");
   await tab.goto(issuer + "/account");
   say(await tab.$("#password"));
-  say(["/token 400", "/token 200", "/revoke 200"].every((a) => answers.includes(a)));
+  say(["/token 400", "/token 200", endpoint + " 200"].every((a) => answers.includes(a)));
   console.log("signed in with DPoP, refreshed, called userinfo, signed out:", answers.join(", "));
 } finally {
   await browser.close();
