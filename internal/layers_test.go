@@ -41,6 +41,7 @@ const layers = `
 	1 internal/breach:
 	1 internal/fetch:
 	1 internal/jose:    internal/fetch
+	1 internal/mtls:    @0
 	1 internal/store:   @0 migrations
 
 	2 internal/notify:  @0 @1
