@@ -57,6 +57,7 @@ const layers = `
 	2 internal/privacy: @0 @1
 	2 internal/store/storetest: @0 @1 migrations
 	2 internal/factor/factortest: @0 @1
+	2 internal/mtls/mtlstest: @0 @1
 
 	3 internal/server: @0 @1 @2 web
 	3 internal/api:    @0 @1 @2

@@ -43,7 +43,7 @@ const (
 	errNone       refusal = "the proxy passed none on"
 	errTwo        refusal = "there is more than one"
 	errLong       refusal = "it is longer than 16 KiB"
-	errUnreadable refusal = "the proxy's header holds none, neither as a byte sequence (RFC 9440) nor as PEM, escaped as in a URL"
+	errUnreadable refusal = "the header of the proxy holds none, neither as a byte sequence (RFC 9440) nor as PEM, escaped as in a URL"
 	errEarly      refusal = "it is not valid yet"
 	errLate       refusal = "it has expired"
 	errPurpose    refusal = "it is not for the authentication of clients (extended key usage clientAuth, and key usage digitalSignature if it has any)"
