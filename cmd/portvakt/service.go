@@ -63,6 +63,13 @@ var cli = audit.Origin{Actor: "cli"}
 
 // open opens keys and database and refuses what does not belong together.
 func open(ctx context.Context, s *settings, w wiring) (*service, error) {
+	var issuers *mtls.Authorities // of clients' certificates
+	if s.ClientCertificateCA != "" {
+		var err error
+		if issuers, err = mtls.Open(s.ClientCertificateCA); err != nil {
+			return nil, fmt.Errorf("client-certificate-ca: %w", err)
+		}
+	}
 	ring, err := keyring.Open(s.Keys)
 	if errors.Is(err, keyring.ErrMissing) {
 		ring, err = firstKeys(ctx, s, w)
@@ -83,13 +90,6 @@ func open(ctx context.Context, s *settings, w wiring) (*service, error) {
 	if w.serves {
 		if err := v.keys.Complete(ctx, cli); err != nil { // the keys that are there go on
 			v.log.Warn("keys of an older version lack an algorithm, which cannot be made", "has", ring.Algorithms(), "error", err)
-		}
-	}
-	var issuers *mtls.Authorities // of clients' certificates
-	if s.ClientCertificateCA != "" {
-		if issuers, err = mtls.Open(s.ClientCertificateCA); err != nil {
-			db.Close()
-			return nil, fmt.Errorf("client-certificate-ca: %w", err)
 		}
 	}
 	v.oidc = oidc.New(oidc.Options{DB: db, Ring: ring, Issuer: s.Issuer, Fetch: fetch.New(fetch.Options{}), Log: v.log, Authorities: issuers})
