@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,17 +94,20 @@ func (s *settings) check() error {
 	if every := time.Duration(s.KeyRotation); every != 0 && every < 24*time.Hour {
 		return fmt.Errorf("key-rotation %s is too short: each key stays published for 30 days; give 1d at least, or 0d for never", s.KeyRotation)
 	}
-	if _, err := s.proxies(); err != nil {
+	proxies, err := s.proxies()
+	if err != nil {
 		return err
 	}
-	return s.checkCertificates()
+	return s.checkCertificates(proxies)
 }
 
 // checkCertificates: a certificate's text is no secret, so the header that has it must come from a proxy that is known to set it.
-func (s *settings) checkCertificates() error {
+func (s *settings) checkCertificates(proxies []netip.Prefix) error {
 	switch name := s.ClientCertificateHeader; {
-	case s.ClientCertificateCA != "" && len(s.TrustedProxies) == 0:
+	case s.ClientCertificateCA != "" && len(proxies) == 0:
 		return errors.New("client-certificate-ca needs trusted-proxies: certificates arrive in a header, which is believed from the proxy alone that ends TLS")
+	case s.ClientCertificateCA != "" && slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Bits() == 0 }):
+		return errors.New("trusted-proxies has every address: beside client-certificate-ca anybody could then say whose certificate they have; name the proxy alone")
 	case name == "" || strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune(headerChars, r) }):
 		return fmt.Errorf("client-certificate-header %q is not a header's name of letters, digits and -", name)
 	}
