@@ -41,6 +41,7 @@ const layers = `
 	1 internal/breach:
 	1 internal/fetch:
 	1 internal/jose:    internal/fetch
+	1 internal/mtls:    @0
 	1 internal/store:   @0 migrations
 
 	2 internal/notify:  @0 @1
@@ -56,6 +57,7 @@ const layers = `
 	2 internal/privacy: @0 @1
 	2 internal/store/storetest: @0 @1 migrations
 	2 internal/factor/factortest: @0 @1
+	2 internal/mtls/mtlstest: @0 @1
 
 	3 internal/server: @0 @1 @2 web
 	3 internal/api:    @0 @1 @2

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +26,11 @@ type settings struct {
 	Keys           string          `help:"Folder of the signing keys and the sealing key; made on the first start. A missing or damaged key afterwards is a refusal to start." default:"keys" name:"keys"`
 	KeyRotation    policy.Duration `help:"Age at which a signing key is replaced, 1d at least; 0d: by keys rotate alone." default:"90d"`
 	TrustedProxies []string        `help:"CIDRs whose X-Forwarded-For is believed." placeholder:"CIDR"`
-	SMS            string          `help:"Where text messages go: twilio, file:PATH (JSON lines), log, or off." default:"off" name:"sms"`
+
+	ClientCertificateCA     string `help:"PEM file of the authorities whose certificates clients may authenticate by (tls_client_auth). Needs trusted-proxies." placeholder:"FILE" name:"client-certificate-ca"`
+	ClientCertificateHeader string `help:"Header in which trusted-proxies pass the client's certificate on, as RFC 9440 has it or as URL-escaped PEM; they must set or remove it in every request." default:"Client-Cert" name:"client-certificate-header"`
+
+	SMS string `help:"Where text messages go: twilio, file:PATH (JSON lines), log, or off." default:"off" name:"sms"`
 
 	TwilioAccountSid          string `help:"Twilio's account SID." placeholder:"AC…"`
 	TwilioAuthToken           string `help:"Twilio's auth token." placeholder:"TOKEN"`
@@ -88,8 +94,34 @@ func (s *settings) check() error {
 	if every := time.Duration(s.KeyRotation); every != 0 && every < 24*time.Hour {
 		return fmt.Errorf("key-rotation %s is too short: each key stays published for 30 days; give 1d at least, or 0d for never", s.KeyRotation)
 	}
-	_, err = s.proxies()
-	return err
+	proxies, err := s.proxies()
+	if err != nil {
+		return err
+	}
+	return s.checkCertificates(proxies)
+}
+
+// checkCertificates: a certificate's text is no secret, so the header that has it must come from a proxy that is known to set it.
+func (s *settings) checkCertificates(proxies []netip.Prefix) error {
+	switch name := s.ClientCertificateHeader; {
+	case s.ClientCertificateCA != "" && len(proxies) == 0:
+		return errors.New("client-certificate-ca needs trusted-proxies: certificates arrive in a header, which is believed from the proxy alone that ends TLS")
+	case s.ClientCertificateCA != "" && slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Bits() == 0 }):
+		return errors.New("trusted-proxies has every address: beside client-certificate-ca anybody could then say whose certificate they have; name the proxy alone")
+	case name == "" || strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune(headerChars, r) }):
+		return fmt.Errorf("client-certificate-header %q is not a header's name of letters, digits and -", name)
+	}
+	return nil
+}
+
+const headerChars = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+// certificateHeader is the header for a client's certificate, or empty where nobody authenticates by one.
+func (s *settings) certificateHeader() string {
+	if s.ClientCertificateCA == "" {
+		return ""
+	}
+	return http.CanonicalHeaderKey(s.ClientCertificateHeader)
 }
 
 func (s *settings) proxies() ([]netip.Prefix, error) {

@@ -119,6 +119,7 @@ func mistakes(t *testing.T, base string) (said []string) {
 	visit(ask + "&client_id=wiki&scope=openid+phone&redirect_uri=" + wiki + challenge)
 	visit("/logout?client_id=wiki&post_logout_redirect_uri=" + wiki)
 	refused("grant_type=authorization_code&code=x&client_id=desk&client_secret=x")
+	refused("grant_type=client_credentials&client_id=billing")
 	visit(ask + "&client_id=board&scope=openid&redirect_uri=" + board + challenge)
 	refused("grant_type=authorization_code&client_id=board&redirect_uri=" + board + "&code_verifier=" + verifier + "&code=" + v.at.Query().Get("code"))
 	return said

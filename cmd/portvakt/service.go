@@ -22,6 +22,7 @@ import (
 	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/login"
 	"github.com/portvakt/portvakt/internal/mail"
+	"github.com/portvakt/portvakt/internal/mtls"
 	"github.com/portvakt/portvakt/internal/notify"
 	"github.com/portvakt/portvakt/internal/oidc"
 	"github.com/portvakt/portvakt/internal/passwords"
@@ -62,6 +63,13 @@ var cli = audit.Origin{Actor: "cli"}
 
 // open opens keys and database and refuses what does not belong together.
 func open(ctx context.Context, s *settings, w wiring) (*service, error) {
+	var issuers *mtls.Authorities // of clients' certificates
+	if s.ClientCertificateCA != "" {
+		var err error
+		if issuers, err = mtls.Open(s.ClientCertificateCA); err != nil {
+			return nil, fmt.Errorf("client-certificate-ca: %w", err)
+		}
+	}
 	ring, err := keyring.Open(s.Keys)
 	if errors.Is(err, keyring.ErrMissing) {
 		ring, err = firstKeys(ctx, s, w)
@@ -84,7 +92,7 @@ func open(ctx context.Context, s *settings, w wiring) (*service, error) {
 			v.log.Warn("keys of an older version lack an algorithm, which cannot be made", "has", ring.Algorithms(), "error", err)
 		}
 	}
-	v.oidc = oidc.New(oidc.Options{DB: db, Ring: ring, Issuer: s.Issuer, Fetch: fetch.New(fetch.Options{}), Log: v.log})
+	v.oidc = oidc.New(oidc.Options{DB: db, Ring: ring, Issuer: s.Issuer, Fetch: fetch.New(fetch.Options{}), Log: v.log, Authorities: issuers})
 	if err := v.messengers(w.clock); err != nil {
 		db.Close()
 		return nil, err
@@ -224,6 +232,6 @@ func (v *service) server() (*server.Server, error) {
 			Passkeys: passkeys, Notify: v.notify}),
 		Account: account.New(account.Options{DB: v.db, Hasher: v.hasher, Passwords: v.passwords, Lockout: lockout.New(v.ring.Secret("lane")), Issuer: v.settings.Organisation, Notify: v.notify, Passkeys: passkeys, Key: recovery}),
 		Apps:    apps.New(v.db, strings.TrimSuffix(v.settings.Issuer, "/")),
-		FormKey: v.ring.Secret("form"), Proxies: proxies, Log: v.log, Ready: v.ready,
+		FormKey: v.ring.Secret("form"), Proxies: proxies, Cert: v.settings.certificateHeader(), Log: v.log, Ready: v.ready,
 	})
 }

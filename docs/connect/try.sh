@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Tries the guides of this folder, and what Portvakt prints at /apps, with the programs that they are about, on loopback, and prints a table.
 #
-#   docs/connect/try.sh [oauth2-proxy | apache | node | single-page | spring | go]…
+#   docs/connect/try.sh [oauth2-proxy | apache | node | single-page | spring | go | nginx]…
 #
 # Every configuration is taken from its page as it stands there; addresses of example.se become ones of loopback, and what only makes sense with
 # TLS is left out. What /apps prints for the same client is then run as it was printed, copied from the page by the client's owner. A trial whose program is not there says "missing" and what would bring it; the exit status is 1 if a trial failed.
 #
 #   OAUTH2_PROXY  the program (default: oauth2-proxy on the PATH)
+#   NGINX_BINARY  the program (default: nginx on the PATH)
 #   CHROMIUM      the browser (default: chromium on the PATH)
 #   PORT          the first of 10 free ports (default: 18400)
 #   KEEP          a folder to work in, kept afterwards: npm's and Maven's downloads need not come twice
@@ -327,6 +328,34 @@ try_go() {
   echo "$(cd "$here/../.." && go list -m github.com/coreos/go-oidc/v3): signed in with what /apps prints, with a secret in either place and without one"
 }
 
+try_nginx() {
+  local program=${NGINX_BINARY:-nginx} dir=$work/nginx page=client-certificates.md behind=$((port + 6)) front=$((port + 7)) said
+  command -v "$program" >/dev/null || missing "apt-get install nginx"
+  block $page portvakt.yaml | portvakt apply -f - && sleep 1
+  mkdir -p "$dir" && cd "$dir"
+  block $page certificates.sh >certificates.sh
+  sh -e certificates.sh | grep -qx "subject=$(sed -n 's/.*tls_client_auth_subject_dn: //p' "$here/$page")"
+  openssl req -x509 -newkey rsa:2048 -noenc -keyout login.key -out login.pem -days 1 -subj /CN=login.example.se -addext subjectAltName=DNS:login.example.se
+  {
+    printf 'daemon off;\npid pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n'
+    for name in client_body proxy fastcgi uwsgi scgi; do echo "${name}_temp_path $dir/$name;"; done
+    block $page login.conf | sed -e "s#listen 443#listen 127.0.0.1:$front#" -e "s#/etc/nginx#$dir#" -e "s#127\.0\.0\.1:8080#127.0.0.1:$behind#"
+    echo '}'
+  } >nginx.conf
+  # shellcheck disable=SC2046 # the settings are words
+  start behind.log env -C "$work/portvakt" ./portvakt $(sed -n 's/^portvakt \(serve\) … \(.*\)/\1 \2/p' "$here/$page" | sed "s#clients-ca.pem#$dir/clients-ca.pem#") \
+    --database sqlite:portvakt.db --keys keys --listen "127.0.0.1:$behind" --issuer "$issuer"
+  start nginx.log "$program" -p "$dir" -c nginx.conf
+  answers "http://127.0.0.1:$behind/livez"
+  for _ in $(seq 50); do curl -sko nothing "https://127.0.0.1:$front/" && break || sleep 0.2; done
+  ask() { $(block $page token.sh | sed -e "s#https://login.example.se#https://login.example.se:$front#" -e "s#^curl#curl -sS --cacert login.pem --connect-to ::127.0.0.1:#") "$@"; }
+  ask | grep -q '"access_token"'
+  said=$(curl -sS --cacert login.pem --connect-to "::127.0.0.1:" -d grant_type=client_credentials -d client_id=billing -H "X-SSL-Client-Cert: $(jq -sRr @uri billing.pem)" "https://login.example.se:$front/token")
+  grep -q 'the proxy passed none on' <<<"$said" || { echo "a header that the client sent: $said" >&2; return 1; }
+  portvakt audit list --json | grep -q "$(openssl x509 -in billing.pem -outform der | openssl dgst -sha256 -binary | base64 | tr '+/' '-_' | tr -d =)"
+  echo "$("$program" -v 2>&1): a token by certificate, and none by a header alone"
+}
+
 mkdir -p "$work/portvakt"
 rm -rf "$work"/portvakt/portvakt.db* "$work/portvakt/keys"
 (cd "$here/../.." && go build -o "$work/portvakt/portvakt" ./cmd/portvakt)
@@ -343,7 +372,7 @@ policies:
 END
 
 failed=0
-for name in ${*:-oauth2-proxy apache node single-page spring go}; do
+for name in ${*:-oauth2-proxy apache node single-page spring go nginx}; do
   set +e # a trial has its own errexit, which would not hold behind a ||
   said=$(started=() && trap stop EXIT && set -e && "try_${name//-/_}" 2>"$work/$name.err")
   status=$?

@@ -185,7 +185,7 @@ const minSecret = 12
 func (c ClientSpec) check() error {
 	faults := []error{c.Validate()}
 	switch {
-	case (c.Public() || c.AuthMethod == client.AuthPrivateKey) && c.Secret != "":
+	case (c.Public() || c.AuthMethod == client.AuthPrivateKey || c.AuthMethod == client.AuthTLS) && c.Secret != "":
 		faults = append(faults, fmt.Errorf("client_secret: a client with token_endpoint_auth_method %s has none; remove it", c.AuthMethod))
 	case c.Secret != "" && len(c.Secret) < minSecret:
 		faults = append(faults, fmt.Errorf("client_secret: has fewer than %d characters; make one with: openssl rand -base64 32", minSecret))

@@ -41,7 +41,7 @@ func grouped(all []store.Trouble, c store.Client) []Trouble {
 // Causes is the closed list of what cause gives. Each has a sentence in each language that says what is wrong and what to do.
 func Causes() []string {
 	return strings.Fields("redirect_slash redirect_last redirect_case redirect_scheme redirect_fragment redirect_query redirect_port redirect_host redirect_path redirect_other " +
-		"redirect_missing redirect_none secret assertion expired verifier wrong_client revoked grant pkce scope grant_type target request_object request_uri dpop " +
+		"redirect_missing redirect_none secret assertion certificate expired verifier wrong_client revoked grant pkce scope grant_type target request_object request_uri dpop " +
 		"not_allowed login_required interaction response_type unmet request code_replayed token_replayed logout_status logout_silent device other")
 }
 
@@ -81,6 +81,8 @@ func byReason(r audit.Reason, code string, c store.Client) string {
 	switch {
 	case code == "invalid_client" && c.AuthMethod == client.AuthPrivateKey:
 		return "assertion"
+	case code == "invalid_client" && c.AuthMethod == client.AuthTLS:
+		return "certificate"
 	case code == "invalid_client":
 		return "secret"
 	case r == audit.WrongVerifier:

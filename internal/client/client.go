@@ -29,6 +29,7 @@ const (
 	AuthBasic      = "client_secret_basic"
 	AuthPost       = "client_secret_post"
 	AuthPrivateKey = "private_key_jwt" // it signs an assertion (RFC 7523 §2.2) with a key of jwks or jwks_uri
+	AuthTLS        = "tls_client_auth" // it shows a certificate in the TLS connection (RFC 8705 §2.1)
 	AuthNone       = "none"            // a public client: it has no secret and always uses PKCE
 )
 
@@ -76,6 +77,13 @@ type Client struct {
 	AuthSigningAlg string `json:"token_endpoint_auth_signing_alg,omitempty" yaml:"token_endpoint_auth_signing_alg,omitempty"` // of private_key_jwt; absent: any
 	JWKS           JWKS   `json:"jwks,omitempty" yaml:"jwks,omitempty"`
 	JWKSURI        string `json:"jwks_uri,omitempty" yaml:"jwks_uri,omitempty"`
+
+	// What its certificate is known by, with tls_client_auth; see CertificateNames.
+	SubjectDN string `json:"tls_client_auth_subject_dn,omitempty" yaml:"tls_client_auth_subject_dn,omitempty"`
+	SANDNS    string `json:"tls_client_auth_san_dns,omitempty" yaml:"tls_client_auth_san_dns,omitempty"`
+	SANURI    string `json:"tls_client_auth_san_uri,omitempty" yaml:"tls_client_auth_san_uri,omitempty"`
+	SANIP     string `json:"tls_client_auth_san_ip,omitempty" yaml:"tls_client_auth_san_ip,omitempty"`
+	SANEmail  string `json:"tls_client_auth_san_email,omitempty" yaml:"tls_client_auth_san_email,omitempty"`
 
 	Scope string `json:"scope,omitempty" yaml:"scope,omitempty"` // tokens, one space between each
 

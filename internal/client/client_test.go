@@ -157,7 +157,7 @@ func TestValidate(t *testing.T) {
 		{"keys by plain http", func(c *Client) { c.JWKSURI = "http://app.example/jwks" }, "jwks_uri "},
 		{"33 KiB of keys", func(c *Client) { c.JWKS = JWKS(strings.Repeat("a", 33<<10)) }, "jwks: is longer"},
 		{"assertions by HMAC", func(c *Client) { c.AuthSigningAlg = "HS256" }, "token_endpoint_auth_signing_alg "},
-		{"tls", func(c *Client) { c.AuthMethod = "tls_client_auth" }, "token_endpoint_auth_method "},
+		{"self-signed certificate", func(c *Client) { c.AuthMethod = "self_signed_tls_client_auth" }, "token_endpoint_auth_method "},
 		{"no method", func(c *Client) { c.AuthMethod = "" }, "token_endpoint_auth_method: "},
 		{"method in capitals", func(c *Client) { c.AuthMethod = "NONE" }, "token_endpoint_auth_method "},
 		{"no PKCE", func(c *Client) { c.RequirePKCE = no() }, ""},

@@ -58,6 +58,7 @@ func (c *Client) Validate() error {
 	c.checkResources(&f)
 	c.checkRequests(&f)
 	c.checkKeys(&f)
+	c.checkCertificate(&f)
 	c.checkSubject(&f)
 	return errors.Join(f...)
 }
@@ -163,8 +164,8 @@ func (c *Client) checkGrants(f *faults) {
 	if c.Grant(GrantExchange) != (len(c.ExchangeFrom) > 0) || c.Grant(GrantExchange) && c.Public() {
 		f.add("token_exchange_from", "", "goes with the grant type "+GrantExchange+" and a client that can prove who it is; name the applications whose tokens it may exchange")
 	}
-	if !c.HasSecret() && c.AuthMethod != AuthPrivateKey && !c.Public() {
-		f.add("token_endpoint_auth_method", c.AuthMethod, unavailable+"use client_secret_basic, client_secret_post, private_key_jwt or none")
+	if !c.HasSecret() && c.AuthMethod != AuthPrivateKey && c.AuthMethod != AuthTLS && !c.Public() {
+		f.add("token_endpoint_auth_method", c.AuthMethod, unavailable+"use client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth or none")
 	}
 	if c.Public() && c.RequirePKCE != nil && !*c.RequirePKCE { // RFC 9700 §2.1.1
 		f.add("require_pkce", "false", "is refused for a client without a secret; remove it or set it to true")

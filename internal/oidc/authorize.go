@@ -327,6 +327,7 @@ func (a *asked) recordRefused(ctx context.Context, code, hint string) error {
 	if a.client != nil {
 		e.Client = string(a.client.ID)
 	}
+	a.certified(&e)
 	if a.visitor.Person != nil {
 		e.Subject, e.Session = string(a.visitor.Session.User), string(a.visitor.Session.ID)
 	}

@@ -111,6 +111,9 @@ func (p *Provider) authenticate(ctx context.Context, r *http.Request, form url.V
 	}
 	if c != nil {
 		u.client = c
+		if got.method == client.AuthNone && c.AuthMethod == client.AuthTLS { // RFC 8705 §2: it says its client_id, and the connection the rest
+			got.method = client.AuthTLS
+		}
 	}
 	right := p.rightSecret(c, got.secret, u.now)
 	switch {
@@ -123,6 +126,11 @@ func (p *Provider) authenticate(ctx context.Context, r *http.Request, form url.V
 			if u.reason = audit.WrongSecret; errors.Is(err, errNoKeys) {
 				u.reason = audit.Outage
 			}
+			return nil, err
+		}
+		right = true
+	case got.method == client.AuthTLS:
+		if err := u.checkCertificate(ctx, r); err != nil {
 			return nil, err
 		}
 		right = true

@@ -73,6 +73,8 @@ func (u *unit) askDevice(ctx context.Context, r *http.Request) (*deviceResponse,
 	}
 	g := store.DeviceGrant{ID: store.NewID(u.now), Client: u.client.ID, Scope: scope, Pace: devicePace, Expires: u.now.Add(deviceLife)}
 	code := ""
+	event := audit.Event{Kind: audit.DeviceAsked, Actor: string(g.Client), Client: string(g.Client), Detail: map[string]string{"grant": g.ID, "scope": scope}}
+	u.certified(&event)
 	err = u.p.db.Change(ctx, u.origin, func(t *store.Tx) error {
 		if err := u.spend(t); err != nil {
 			return err
@@ -86,8 +88,7 @@ func (u *unit) askDevice(ctx context.Context, r *http.Request) (*deviceResponse,
 				return err
 			}
 			if made {
-				return t.Record(audit.Event{Kind: audit.DeviceAsked, Actor: string(g.Client), Client: string(g.Client),
-					Detail: map[string]string{"grant": g.ID, "scope": scope}})
+				return t.Record(event)
 			}
 		}
 		return errors.New("oidc: three user codes in a row were taken")

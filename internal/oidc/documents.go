@@ -86,6 +86,9 @@ func (p *Provider) JWKS(w http.ResponseWriter, r *http.Request) {
 func (p *Provider) metadata() []byte {
 	at := func(path string) string { return p.issuer + path }
 	methods := []string{client.AuthBasic, client.AuthPost, client.AuthPrivateKey}
+	if p.issuers != nil {
+		methods = append(methods, client.AuthTLS)
+	}
 	signing := p.ring.Algorithms()
 	return ready(map[string]any{
 		"issuer":                                                   p.issuer,

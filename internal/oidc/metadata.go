@@ -24,6 +24,7 @@ import (
 var (
 	ownMembers = [...]string{"client_name", "redirect_uris", "response_types", "post_logout_redirect_uris", "backchannel_logout_uri", "frontchannel_logout_uri", "policy_uri", "tos_uri",
 		"grant_types", "token_endpoint_auth_method", "token_endpoint_auth_signing_alg", "id_token_signed_response_alg", "userinfo_signed_response_alg",
+		"tls_client_auth_subject_dn", "tls_client_auth_san_dns", "tls_client_auth_san_uri", "tls_client_auth_san_ip", "tls_client_auth_san_email",
 		"jwks", "jwks_uri", "scope", "subject_type", "sector_identifier_uri", "require_pushed_authorization_requests", "require_signed_request_object",
 		"request_object_signing_alg", "access_token_format", "dpop_bound_access_tokens", "refresh_token_rotation", "refresh_grace", "require_pkce", "minimum_acr"}
 	// givenMembers are an administrator's to set. One that says what holds anyway may stand there: who changes a registration sends all of it.
@@ -32,8 +33,7 @@ var (
 	missingMembers = [...]string{"default_max_age", "default_acr_values", "id_token_encrypted_response_alg", "id_token_encrypted_response_enc",
 		"userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc", "request_object_encryption_alg", "request_object_encryption_enc",
 		"introspection_encrypted_response_alg", "introspection_encrypted_response_enc", "authorization_signed_response_alg",
-		"authorization_encrypted_response_alg", "authorization_encrypted_response_enc", "tls_client_certificate_bound_access_tokens",
-		"tls_client_auth_subject_dn", "tls_client_auth_san_dns", "tls_client_auth_san_uri", "tls_client_auth_san_ip", "tls_client_auth_san_email"}
+		"authorization_encrypted_response_alg", "authorization_encrypted_response_enc", "tls_client_certificate_bound_access_tokens"}
 )
 
 const (

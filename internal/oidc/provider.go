@@ -26,6 +26,7 @@ import (
 	"github.com/portvakt/portvakt/internal/fetch"
 	"github.com/portvakt/portvakt/internal/jose"
 	"github.com/portvakt/portvakt/internal/keyring"
+	"github.com/portvakt/portvakt/internal/mtls"
 	"github.com/portvakt/portvakt/internal/store"
 )
 
@@ -44,6 +45,8 @@ type Options struct {
 	Issuer string        // a URL
 	Fetch  *fetch.Client // calls addresses that applications registered
 	Log    *slog.Logger
+
+	Authorities *mtls.Authorities // issue the certificates of clients; nil: tls_client_auth is off
 }
 
 // Provider answers the protocol endpoints. It is safe for concurrent use.
@@ -62,13 +65,14 @@ type Provider struct {
 	docs    documents
 	fetch   *fetch.Client
 	remote  *jose.Remote // keys of clients
+	issuers *mtls.Authorities
 	log     *slog.Logger
 }
 
 // New gives the provider.
 func New(o Options) *Provider {
 	p := &Provider{db: o.DB, ring: o.Ring, issuer: strings.TrimSuffix(o.Issuer, "/"), minter: newMinter(o.Ring.Secret("token")),
-		secrets: newMACs(o.Ring.Secret("client-secret")), nonces: newMACs(o.Ring.Secret("dpop-nonce")), devices: newMACs(o.Ring.Secret("device-grant")), fetch: o.Fetch, remote: jose.NewRemote(o.Fetch), log: o.Log}
+		secrets: newMACs(o.Ring.Secret("client-secret")), nonces: newMACs(o.Ring.Secret("dpop-nonce")), devices: newMACs(o.Ring.Secret("device-grant")), fetch: o.Fetch, remote: jose.NewRemote(o.Fetch), issuers: o.Authorities, log: o.Log}
 	p.names = newPseudonyms(o.Ring.Secret("pairwise-iv"), o.Ring.Secret("pairwise"))
 	p.own = fetch.Check(p.issuer, fetch.Public) != nil && fetch.Check(p.issuer, fetch.Loopback) == nil
 	p.callers = make(chan struct{}, sectorCalls)

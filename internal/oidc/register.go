@@ -227,8 +227,12 @@ func (p *Provider) withdraw(ctx context.Context, o audit.Origin, c store.Client)
 	return orRefused(err, errNotManaged)
 }
 
-// checkAddresses refuses addresses that this service would not call for a client, and asks for the document at its sector_identifier_uri.
+// checkAddresses refuses addresses that this service would not call for a client, and asks for the document at its sector_identifier_uri. A client
+// that wants to come by certificate has to be able to.
 func (p *Provider) checkAddresses(ctx context.Context, c *store.Client) error {
+	if c.AuthMethod == client.AuthTLS && p.issuers == nil {
+		return errMetadata.WithHint("token_endpoint_auth_method: tls_client_auth is not available here; use private_key_jwt.")
+	}
 	for name, uri := range map[string]string{"jwks_uri": c.JWKSURI, "backchannel_logout_uri": c.BackchannelLogoutURI, "sector_identifier_uri": c.SectorURI} {
 		if uri == "" {
 			continue

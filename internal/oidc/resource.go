@@ -185,6 +185,9 @@ func (p *Provider) Revoke(w http.ResponseWriter, r *http.Request, o audit.Origin
 
 // giveBack revokes the grant and records it; a grant that somebody else revoked meanwhile needs no second event.
 func (u *unit) giveBack(ctx context.Context) error {
+	event := audit.Event{Kind: audit.TokenRevoked, Actor: string(u.client.ID), Client: string(u.client.ID), Subject: string(u.grant.User),
+		Session: string(u.grant.Session), Detail: map[string]string{"grant": u.grant.ID}}
+	u.certified(&event)
 	err := u.p.db.Change(ctx, u.origin, func(t *store.Tx) error {
 		done, err := t.RevokeGrant(u.grant.ID)
 		if err != nil {
@@ -193,8 +196,7 @@ func (u *unit) giveBack(ctx context.Context) error {
 		if !done {
 			return store.ErrConflict
 		}
-		return t.Record(audit.Event{Kind: audit.TokenRevoked, Actor: string(u.client.ID), Client: string(u.client.ID),
-			Subject: string(u.grant.User), Session: string(u.grant.Session), Detail: map[string]string{"grant": u.grant.ID}})
+		return t.Record(event)
 	})
 	if errors.Is(err, store.ErrConflict) {
 		return nil

@@ -121,6 +121,7 @@ func (u *unit) narrow(scope string) error {
 func (u *unit) commit(ctx context.Context) error {
 	event := audit.Event{Kind: audit.TokenIssued, Actor: string(u.client.ID), Client: string(u.client.ID),
 		Detail: map[string]string{"scope": u.data.Scope}}
+	u.certified(&event)
 	err := u.p.db.Change(ctx, u.origin, func(t *store.Tx) error {
 		if err := u.spend(t); err != nil {
 			return err
@@ -199,6 +200,7 @@ func (u *unit) recordRefusal(ctx context.Context, why error) error {
 	if u.client != nil {
 		event.Client = string(u.client.ID)
 	}
+	u.certified(&event)
 	if event.Reason == "" {
 		event.Reason = audit.BadRequest
 	}

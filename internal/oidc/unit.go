@@ -27,6 +27,7 @@ type unit struct {
 
 	key           thumbprint // of the DPoP proof
 	authenticated bool
+	certificate   string // thumbprint of the one that the client showed, if it is registered for tls_client_auth
 	once          []once // what the request brought that counts a single time
 	replayed      bool   // and does not any more
 

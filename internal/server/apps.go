@@ -128,6 +128,9 @@ func settingRows(a apps.App, now time.Time) []settingRow {
 		}
 	}
 	one := func(uri string) []string { return strings.Fields(uri) }
+	for _, n := range c.CertificateNames() {
+		list("certificate", []string{n.Field, n.Value}, "")
+	}
 	list("redirect", c.RedirectURIs, "")
 	list("postlogout", c.PostLogoutRedirectURIs, "")
 	list("backchannel", one(c.BackchannelLogoutURI), "says.no_backchannel")

@@ -206,3 +206,19 @@ func TestAppsReturn(t *testing.T) {
 		}
 	})
 }
+
+// TestAppsCertificate: who looks after a client of tls_client_auth sees by which name its certificate is known, and what was wrong with one.
+func TestAppsCertificate(t *testing.T) {
+	t.Parallel()
+	ownedSites(t, func(t *testing.T, a *attack) {
+		a.ApplyFile(t, `clients: [{client_id: robot, token_endpoint_auth_method: tls_client_auth, tls_client_auth_subject_dn: 'CN=\<b\>robot,C=SE', owners: [alice], grant_types: [client_credentials]}]`)
+		a.clock.Add(time.Second)
+		a.post(t, "/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {"robot"}})
+		p := shows(t, a.firefox(t, "alice", servertest.TOTP).Get("/apps/robot?ui_locales=en"), "The client certificate did not count.")
+		for _, want := range []string{"tls_client_auth_subject_dn", `CN=\<b\>robot,C=SE`, "With a certificate in the TLS connection", "This service takes no client certificates"} {
+			if !strings.Contains(reads(p), want) {
+				t.Errorf("the page does not say %q:\n%s", want, reads(p))
+			}
+		}
+	})
+}

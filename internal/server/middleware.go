@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/oidc"
 )
 
 // answer is the response of one request: it carries the request's id and remembers what happened to it.
@@ -87,8 +88,21 @@ func (s *Server) protocol(fn func(http.ResponseWriter, *http.Request, audit.Orig
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), patience)
 		defer cancel()
+		if s.Cert != "" {
+			ctx = s.certified(ctx, r)
+		}
 		fn(w, r.WithContext(ctx), s.origin(w, r))
 	}
+}
+
+// certified hands on the certificate of a client whose connection a trusted proxy ended. From anybody else the header is nothing: who holds a
+// certificate's text need not hold its key (RFC 9440 §4).
+func (s *Server) certified(ctx context.Context, r *http.Request) context.Context {
+	values := r.Header[s.Cert]
+	if len(values) == 0 || !s.trusted(neighbour(r)) {
+		return ctx
+	}
+	return oidc.WithCertificate(ctx, values)
 }
 
 // registration is protocol for an endpoint that may have to wait for an answer from elsewhere; each of its looks into the database has a limit of
@@ -127,10 +141,7 @@ func (s *Server) origin(w http.ResponseWriter, r *http.Request) audit.Origin {
 // peer is the address of the client: the connection's own, or, if that is a trusted proxy, the right-most address of
 // X-Forwarded-For that is not one.
 func (s *Server) peer(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
+	host := neighbour(r)
 	if len(s.Proxies) == 0 || !s.trusted(host) {
 		return host
 	}
@@ -147,6 +158,15 @@ func (s *Server) peer(r *http.Request) string {
 		if host = addr.Unmap().String(); !s.trusted(host) {
 			return host
 		}
+	}
+	return host
+}
+
+// neighbour is the address at the other end of the connection.
+func neighbour(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
 	}
 	return host
 }

@@ -51,8 +51,8 @@ func everySetting() []settingRow {
 }
 
 const (
-	settingKinds = "id auth old_secret redirect postlogout backchannel frontchannel policy terms grants scope resources pkce pushed signed dpop access refresh idtoken acr groups changed"
-	settingTexts = "auth.client_secret_basic auth.client_secret_post auth.private_key_jwt auth.none says.old_secret says.no_backchannel says.pkce says.no_pkce says.pushed says.signed_request " +
+	settingKinds = "id auth certificate old_secret redirect postlogout backchannel frontchannel policy terms grants scope resources pkce pushed signed dpop access refresh idtoken acr groups changed"
+	settingTexts = "auth.client_secret_basic auth.client_secret_post auth.private_key_jwt auth.tls_client_auth auth.none says.old_secret says.no_backchannel says.pkce says.no_pkce says.pushed says.signed_request " +
 		"says.dpop says.jwt says.opaque says.rotates says.stays says.signed says.acr_any says.acr_2fa says.acr_phr says.everybody"
 )
 

@@ -27,7 +27,8 @@ type Options struct {
 	Account *account.Service
 	Apps    *apps.Service
 	FormKey []byte         // MAC key of form tokens
-	Proxies []netip.Prefix // whose X-Forwarded-For is believed
+	Proxies []netip.Prefix // whose X-Forwarded-For and Cert are believed
+	Cert    string         // the header in which they pass a client's certificate on, in its canonical form; empty: none is looked for
 	Log     *slog.Logger
 	Ready   func(context.Context) map[string]string // what is not ready, by name; nil map: all is
 }

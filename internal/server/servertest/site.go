@@ -24,6 +24,7 @@ import (
 	"github.com/portvakt/portvakt/internal/fetch"
 	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/login"
+	"github.com/portvakt/portvakt/internal/mtls"
 	"github.com/portvakt/portvakt/internal/notify"
 	"github.com/portvakt/portvakt/internal/oidc"
 	"github.com/portvakt/portvakt/internal/passwords"
@@ -54,6 +55,8 @@ type Options struct {
 	Clock    func() time.Time
 	Apply    string // an apply file; empty: Sample
 	Proxies  []netip.Prefix
+	Issuers  *mtls.Authorities // of clients' certificates, which Proxies pass on in the header Cert
+	Cert     string
 	Timeout  time.Duration
 	Issuer   string        // empty: where the site listens
 	Hash     factor.Params // zero: cheap ones, for tests that are not about their strength
@@ -108,7 +111,7 @@ func New(t testing.TB, dbURL string, o Options) *Site {
 	http := httptest.NewUnstartedServer(nil)
 	here := "http://localhost:" + strconv.Itoa(http.Listener.Addr().(*net.TCPAddr).Port) // passkeys need a name
 	issuer := cmp.Or(o.Issuer, here)
-	s := &Site{URL: here, DB: db, OIDC: oidc.New(oidc.Options{DB: db, Ring: ring, Issuer: issuer, Fetch: fetch.New(fetch.Options{}), Log: o.logger(t)}), Clock: o.Clock, dbURL: dbURL, options: o}
+	s := &Site{URL: here, DB: db, OIDC: oidc.New(oidc.Options{DB: db, Ring: ring, Issuer: issuer, Fetch: fetch.New(fetch.Options{}), Log: o.logger(t), Authorities: o.Issuers}), Clock: o.Clock, dbURL: dbURL, options: o}
 	if s.Clock == nil {
 		s.Clock = time.Now
 	}
@@ -128,7 +131,7 @@ func New(t testing.TB, dbURL string, o Options) *Site {
 			Passkeys: passkeys, Notify: s.Notify}),
 		Account: account.New(account.Options{DB: db, Hasher: hasher, Passwords: chosen, Lockout: lockout.New(ring.Secret("lane")), Issuer: "Exempelbolaget", Notify: s.Notify, Passkeys: passkeys, Key: ring.Secret("recovery")}),
 		Apps:    apps.New(db, issuer),
-		FormKey: ring.Secret("form"), Proxies: o.Proxies, Log: o.logger(t),
+		FormKey: ring.Secret("form"), Proxies: o.Proxies, Cert: o.Cert, Log: o.logger(t),
 		Ready: func(context.Context) map[string]string { return nil }})
 	if err != nil {
 		t.Fatal(err)
