@@ -147,21 +147,24 @@ func TestStaleHashTells(t *testing.T) {
 	for range 5 {
 		guess(t, a.Browser(t), "bob", wrong)
 	}
-	least := map[string]time.Duration{wrong: time.Hour, servertest.Password: time.Hour}
-	for range 5 {
-		for password := range least {
-			b := a.Browser(t)
-			p := start(t, b)
-			began := time.Now()
-			if p := b.Fill(p, "username", "bob", "password", password); !strings.Contains(p.Alert(), "minute") {
-				t.Fatal(p.Alert())
+	servertest.Thrice(t, func() error {
+		least := map[string]time.Duration{wrong: time.Hour, servertest.Password: time.Hour}
+		for range 5 {
+			for password := range least {
+				b := a.Browser(t)
+				p := start(t, b)
+				began := time.Now()
+				if p := b.Fill(p, "username", "bob", "password", password); !strings.Contains(p.Alert(), "minute") {
+					t.Fatal(p.Alert())
+				}
+				least[password] = min(least[password], time.Since(began))
 			}
-			least[password] = min(least[password], time.Since(began))
 		}
-	}
-	if d := least[servertest.Password] - least[wrong]; d > 30*time.Millisecond {
-		t.Errorf("LK-01: a delayed right password takes %v, a wrong one %v", least[servertest.Password], least[wrong])
-	}
+		if d := least[servertest.Password] - least[wrong]; d > 30*time.Millisecond {
+			return fmt.Errorf("LK-01: a delayed right password takes %v, a wrong one %v", least[servertest.Password], least[wrong])
+		}
+		return nil
+	})
 }
 
 // TestOldBrowsersBudgets (SE-04, LK-03): browsers that were made known with an old password give no budgets of guesses at the new one.
