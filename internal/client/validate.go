@@ -76,6 +76,9 @@ func (c *Client) checkNames(f *faults) {
 		f.add("client_id", id, "is a dot segment; use a name with a letter or digit")
 	}
 	checkText(f, "client_name", c.Name, maxName)
+	if !strings.ContainsFunc(c.Name, seen) { // an empty one became the client_id
+		f.add("client_name", c.Name, "has nothing to read; give a name or remove it")
+	}
 	if len(c.AllowedGroups) > maxGroups {
 		f.add("allowed_groups", "", fmt.Sprintf("has %d names; give at most %d", len(c.AllowedGroups), maxGroups))
 	}
@@ -223,12 +226,16 @@ func (c *Client) checkTokens(f *faults) {
 	}
 }
 
-// checkText bounds what people will read: valid UTF-8, no control characters, at most limit bytes.
+// checkText bounds what people will read: valid UTF-8, at most limit bytes, and no character that breaks lines or turns the order of what stands
+// beside it, such as the host of a link (UAX #9 §2, threats RM-02).
 func checkText(f *faults, field, text string, limit int) {
-	if len(text) > limit || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+	if len(text) > limit || !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control) }) {
 		f.add(field, text, fmt.Sprintf("is longer than %d bytes or has control characters; shorten or clean it", limit))
 	}
 }
+
+// seen reports whether a character leaves a mark.
+func seen(r rune) bool { return unicode.IsGraphic(r) && !unicode.IsSpace(r) }
 
 // unreserved is RFC 3986 §2.3.
 func unreserved(r rune) bool { return letterOrDigit(r) || strings.ContainsRune("-._~", r) }

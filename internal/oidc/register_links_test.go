@@ -55,6 +55,25 @@ func TestRegistrationLinks(t *testing.T) {
 	})
 }
 
+// TestRegisteredNames (RM-02): the name of a client stands on the sign-in page beside the host of its links. None may turn the order of what is
+// read there, break its line or be nothing to the eye.
+func TestRegisteredNames(t *testing.T) {
+	t.Parallel()
+	refusalsOnEngines(t, func(t *testing.T, s *refusals) {
+		token := s.initial(t)
+		named := func(name string) string { return strings.Replace(plainMetadata, `"Self"`, `"`+name+`"`, 1) }
+		for _, name := range []string{`Bank (exempel.se)\u202e`, `\u2066Bank`, `Bank\u061c`, `Bank\u200f`, `Bank\u2028x`, `Bank\u2029x`, `Bank\u0085x`, ` `, `\u00a0`, `\u200b`, `\ufeff \u2060`} {
+			p := s.send(t, http.MethodPost, "/register", token, named(name))
+			refused(t, "RM-02: the name "+name, p, "invalid_client_metadata")
+		}
+		for _, name := range []string{`Självbetjäning`, `خدمة`, `\u05e9\u05dc\u05d5\u05dd 2`, `👩\u200d💻`} {
+			if p := s.send(t, http.MethodPost, "/register", token, named(name)); p.Status != http.StatusCreated {
+				t.Errorf("the name %s: %d %s", name, p.Status, p.Body)
+			}
+		}
+	})
+}
+
 // TestNoRedirect (oidcc-ensure-redirect-uri-in-authorization-request): a request without redirect_uri gets a page that says so, though the client has one
 // registered address alone.
 func TestNoRedirect(t *testing.T) {
