@@ -67,6 +67,9 @@ func (u *unit) askDevice(ctx context.Context, r *http.Request) (*deviceResponse,
 	if _, err := u.p.authenticate(ctx, r, r.PostForm); err != nil {
 		return nil, err
 	}
+	if err := u.fromElsewhere(ctx, r); err != nil {
+		return nil, err
+	}
 	scope, err := u.deviceScope(r)
 	if err != nil {
 		return nil, err

@@ -72,6 +72,9 @@ func (a *asked) push(ctx context.Context, w http.ResponseWriter, r *http.Request
 	if _, err := a.p.authenticate(ctx, r, r.PostForm); err != nil {
 		return "", err
 	}
+	if err := a.fromElsewhere(ctx, r); err != nil {
+		return "", err
+	}
 	if id := r.PostForm.Get("client_id"); id != "" && id != string(a.client.ID) {
 		a.reason = audit.WrongClient
 		return "", fosite.ErrInvalidRequest.WithHint("The client_id is not that of the client that authenticated.")

@@ -1,8 +1,10 @@
 package oidc
 
 import (
+	"context"
 	"encoding/hex"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/ory/fosite"
@@ -44,6 +46,26 @@ func (u *unit) take(t *store.Tx, r room, n int) {
 	case r.perClient > 0:
 		t.TakeAttempts(r.name+":client:"+id, n, r.perClient, r.window)
 	}
+}
+
+// fromElsewhere refuses what a page sends in the name of a public client, unless such a client runs where that page is (threats TK-03): whoever
+// visits a stranger's page would else use up the room of everybody behind their address. Pages say where they are (Fetch §3.2); schemes but http
+// and https are those of what a person installed.
+func (u *unit) fromElsewhere(ctx context.Context, r *http.Request) error {
+	origin := r.Header["Origin"]
+	if len(origin) == 0 || !u.client.Public() || len(origin) == 1 && origin[0] != "null" && !strings.HasPrefix(origin[0], "http") {
+		return nil
+	}
+	known, err := u.p.db.BrowserOrigin(ctx, origin[0])
+	if err != nil {
+		u.fault = err
+		return err
+	}
+	if !known || len(origin) > 1 {
+		u.reason = audit.NotAllowed
+		return fosite.ErrInvalidRequest.WithHint("A page sent this from an origin at which no public client has a redirect URI.")
+	}
+	return nil
 }
 
 // full gives how long to wait for room that was refused by err; 0: it was refused for something else.
