@@ -9,7 +9,7 @@ import (
 )
 
 // TestRegistrationLinks (oidcc-registration-policy-uri, oidcc-registration-tos-uri): the sign-in page links to what a client that registered itself
-// gave as its privacy policy and terms of use, and says to which host.
+// gave as its privacy policy and terms of use, and says to which host, which reads the same behind a name of any letters.
 func TestRegistrationLinks(t *testing.T) {
 	t.Parallel()
 	refusalsOnEngines(t, func(t *testing.T, s *refusals) {
@@ -31,10 +31,14 @@ func TestRegistrationLinks(t *testing.T) {
 			t.Errorf("the registration says %v", said)
 		}
 		body := page(e.ID)
-		for _, href := range []string{`href="https://app.example/privacy?a=1&amp;lang=sv"`, `href="https://openid.example/terms"`, "Privacy policy of Self (app.example)", "Terms of use of Self (openid.example)"} {
+		for _, href := range []string{`href="https://app.example/privacy?a=1&amp;lang=sv"`, `href="https://openid.example/terms"`, "Privacy policy of Self (\u200eapp.example)", "Terms of use of Self (\u200eopenid.example)"} {
 			if strings.Count(body, href) != 1 {
 				t.Errorf("OpenID Connect Dynamic Client Registration 1.0 §2: the page has no %s", href)
 			}
+		}
+		arabic := s.enrol(t, token, strings.Replace(`{"tos_uri":"https://1-2.openid.example/terms",`+plainMetadata[1:], `"Self"`, `"خدمة"`, 1))
+		if !strings.Contains(page(arabic.ID), "خدمة (\u200e1-2.openid.example)") {
+			t.Error("RM-02: a browser turns 1-2 to 2-1 behind Arabic letters: no mark keeps the host's order")
 		}
 		if plain := page(s.enrol(t, token, plainMetadata).ID); strings.Contains(plain, "app.example/") && strings.Contains(plain, "noreferrer") {
 			t.Error("the page links to what nobody gave")

@@ -68,13 +68,14 @@ type signinPage struct {
 	CancelURL string
 }
 
-// Host is where a link leads (OpenID Connect Dynamic Client Registration 1.0 §9.1).
+// Host is where a link leads (OpenID Connect Dynamic Client Registration 1.0 §9.1). A mark goes before it (LRM, UAX #9 §2.6): behind a name in Arabic
+// letters, 1-2.example would else be read 2-1.example.
 func (d signinPage) Host(link string) string {
 	u, err := url.Parse(link)
 	if err != nil {
 		return ""
 	}
-	return u.Host
+	return "\u200e" + u.Host
 }
 
 // Attr is what a field says of itself besides its own attributes: see attrs.
