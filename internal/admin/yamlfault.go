@@ -52,7 +52,11 @@ func sentence(fault yaml.Error, value string) string {
 			return "here stand no keys and values; write key: value"
 		}
 	}
-	return fault.GetMessage()
+	said, _, quotes := strings.Cut(fault.GetMessage(), `"`)
+	if quotes { // a value, all that follows its first character
+		said = strings.TrimRight(said, ": ") + "; put a value that begins with * & ! | > or { in quotation marks"
+	}
+	return said
 }
 
 func wanted(t reflect.Type) string {
