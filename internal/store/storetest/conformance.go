@@ -341,7 +341,7 @@ func clients(t *testing.T, e Engine) {
 		t.Helper()
 		Change(t, b, func(tx *store.Tx) error {
 			c := client.Client{ID: "app", Name: name}
-			return errors.Join(tx.PutClient(c, []byte("mac")), tx.Record(audit.Event{Kind: audit.ClientChanged}))
+			return errors.Join(putClient(tx, c, []byte("mac")), tx.Record(audit.Event{Kind: audit.ClientChanged}))
 		})
 	}
 	if _, err := a.Client(context.Background(), "app"); !errors.Is(err, store.ErrNotFound) {
