@@ -52,9 +52,10 @@ func sentence(fault yaml.Error, value string) string {
 			return "here stand no keys and values; write key: value"
 		}
 	}
-	said, _, quotes := strings.Cut(fault.GetMessage(), `"`)
-	if quotes { // a value, all that follows its first character
-		said = strings.TrimRight(said, ": ") + "; put a value that begins with * & ! | > or { in quotation marks"
+	said := fault.GetMessage()
+	before, _, quotes := strings.Cut(said, `"`)
+	if quotes && before != "mapping key " { // a value, or all of it but its first character
+		said = strings.TrimRight(before, ": ") + "; put a value that begins with * & ! | > or { in quotation marks"
 	}
 	return said
 }
