@@ -22,7 +22,7 @@ func Run(t *testing.T, e Engine) {
 		"Unaudited": unaudited, "Undone": undone, "MigrateTwice": migrateTwice, "MigrateAtOnce": migrateAtOnce, "Users": users,
 		"Events": events, "Flows": flows, "Sessions": sessions, "Grants": grants, "Pushed": pushed, "Clients": clients, "Attempts": attempts, "Rolling": rolling, "Several": several,
 		"Links": links, "Factors": factors, "Outbox": outbox, "Races": races, "Passwords": earlier, "Group": group, "Sweep": sweep, "DeviceGrants": deviceGrants, "Logouts": logouts, "Trials": trials, "Registrations": registrations, "Origins": origins,
-		"OwnGrants": ownGrants, "Losers": losers, "SweptMeanwhile": sweptMeanwhile,
+		"OwnGrants": ownGrants, "Losers": losers, "SweptMeanwhile": sweptMeanwhile, "MadeAgain": madeAgain,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, e) })
 	}
