@@ -10,17 +10,18 @@ import (
 	"github.com/portvakt/portvakt/internal/audit"
 )
 
+// queued returns when the next unit waits for the writer.
+func queued(db *DB) {
+	for end := time.Now().Add(20 * time.Second); db.engine.(*sqliteEngine).waiting.Load() == 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // TestLoserOfLostGroup: on SQLite, who lost to a rival of the same group is told of an outage, and not of the rival, if the group is not committed:
 // the rival's write never was, and a caller that believes in it refuses what is right and revokes it (FT-03).
 func TestLoserOfLostGroup(t *testing.T) {
 	db := openLite(t)
-	lite := db.engine.(*sqliteEngine)
 	ctx := context.Background()
-	queued := func() { // until the next unit waits for the writer
-		for end := time.Now().Add(20 * time.Second); lite.waiting.Load() == 0 && time.Now().Before(end); {
-			time.Sleep(time.Millisecond)
-		}
-	}
 	for name, lose := range map[string]func(*Tx) error{
 		"a must at the end": func(tx *Tx) error {
 			tx.must("update instance set value = 'used' where name = 'once' and value = 'new'")
@@ -54,10 +55,10 @@ func TestLoserOfLostGroup(t *testing.T) {
 					tx.do("insert into trials (client_id, user_id, fault, state, grant_id, used, verdict, created_at, expires_at) values ('c', 'nobody', 'f', 'armed', '', 0, '', 0, 0)")
 					return nil
 				})
-				queued()
+				queued(db)
 				return lose(tx)
 			})
-			queued()
+			queued(db)
 			return nil
 		})
 		for range 3 {
