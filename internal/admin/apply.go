@@ -70,7 +70,7 @@ func (s *Service) Apply(ctx context.Context, o audit.Origin, f *File, dry bool) 
 	case errors.Is(err, store.ErrTaken):
 		err = errors.New("nothing was applied: a name or mail address was taken meanwhile, or two people swap mail addresses; run it again, or change one first")
 	case errors.Is(err, store.ErrConflict):
-		err = errors.New("nothing was applied: somebody changed the same users or the policy at the same time; run it again")
+		err = errors.New("nothing was applied: somebody changed the same users, applications or the policy at the same time; run it again")
 	}
 	if err != nil {
 		return nil, err

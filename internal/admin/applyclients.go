@@ -31,7 +31,11 @@ func (s *Service) planClient(spec ClientSpec, now state, groups []string) ([]ste
 	}
 	put := func(kind audit.Kind) func(*store.Tx) error {
 		return func(t *store.Tx) error {
-			if err := t.PutClient(spec.Client, mac); err != nil {
+			write := t.PutClient
+			if !known {
+				write = t.AddClient
+			}
+			if err := write(spec.Client, mac); err != nil {
 				return err
 			}
 			return t.Record(audit.Event{Kind: kind, Client: string(spec.ID)})

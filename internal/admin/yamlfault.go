@@ -52,7 +52,12 @@ func sentence(fault yaml.Error, value string) string {
 			return "here stand no keys and values; write key: value"
 		}
 	}
-	return fault.GetMessage()
+	said := fault.GetMessage()
+	before, _, quotes := strings.Cut(said, `"`)
+	if quotes && before != "mapping key " { // a value, or all of it but its first character
+		said = strings.TrimRight(before, ": ") + "; put a value that begins with * & ! | > or { in quotation marks"
+	}
+	return said
 }
 
 func wanted(t reflect.Type) string {

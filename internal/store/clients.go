@@ -43,15 +43,15 @@ func (t *Tx) SetClientSecret(id client.ID, secret []byte, until time.Time) {
 	t.bump()
 }
 
-// PutClient registers c or replaces its registration. Secret nil keeps the present one. Of a client that registered itself an administrator
-// takes over: it cannot change itself any more.
+// PutClient replaces the registration of c; ErrConflict (at flush) if there is none. Secret nil keeps the present one. Of a client that registered
+// itself an administrator takes over: it cannot change itself any more.
 func (t *Tx) PutClient(c client.Client, secret []byte) error {
 	body, err := json.Marshal(c)
 	if err != nil {
 		return err
 	}
-	t.do(`insert into clients (id, metadata, logout_uri, secret, old_secret, old_until, managed_by, bounds, created_at, updated_at) values ($1, $2, $3, $4, $5, 0, $5, '', $6, $6)
-on conflict (id) do update set metadata = $2, logout_uri = $3, managed_by = $5, bounds = '', updated_at = $6`, string(c.ID), string(body), c.BackchannelLogoutURI, orEmpty(secret), []byte{}, micros(t.now))
+	t.must("update clients set metadata = $2, logout_uri = $3, managed_by = $4, bounds = '', updated_at = $5 where id = $1", string(c.ID), string(body),
+		c.BackchannelLogoutURI, []byte{}, micros(t.now))
 	if secret != nil {
 		t.do("update clients set secret = $2, old_until = 0 where id = $1", string(c.ID), secret)
 	}

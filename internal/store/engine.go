@@ -32,7 +32,7 @@ type scanner interface{ Scan(dest ...any) error }
 // unit is one unit of work on an engine.
 type unit interface {
 	run(ctx context.Context, b batch) error
-	end() // gives everything back; undoes what was not committed
+	end() error // gives everything back; undoes what was not committed. An error: what it saw of rivals is undone, too
 }
 
 // engine is the seam under DB: Postgres through pgconn, SQLite through one grouping writer and many readers.

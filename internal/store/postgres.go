@@ -158,9 +158,9 @@ func (u *postgresUnit) run(ctx context.Context, b batch) error {
 	return err
 }
 
-func (u *postgresUnit) end() {
+func (u *postgresUnit) end() error {
 	if u.link == nil {
-		return
+		return nil
 	}
 	if u.open {
 		// The server undoes it all the same if this fails; the connection is then dropped.
@@ -170,4 +170,5 @@ func (u *postgresUnit) end() {
 	}
 	u.engine.links.give(u.link)
 	u.link = nil
+	return nil
 }

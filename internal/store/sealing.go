@@ -27,9 +27,13 @@ func (c *keyCache) put(id user.ID, wrapped []byte) {
 	c.mu.RLock()
 	_, known := c.keys[id]
 	c.mu.RUnlock()
-	if known {
-		return
+	if !known {
+		c.set(id, wrapped)
 	}
+}
+
+// set is put for a key that was made just now: one of before was undone with its person.
+func (c *keyCache) set(id user.ID, wrapped []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.keys == nil || len(c.keys) >= keyCacheSize {

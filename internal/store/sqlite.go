@@ -231,15 +231,15 @@ func (u *sqliteWriter) step(s stmt, each func(scanner) error) error {
 	return ErrConflict
 }
 
-func (u *sqliteWriter) end() {
+func (u *sqliteWriter) end() error {
 	if !u.held {
-		return
+		return nil
 	}
 	u.held = false
 	if u.first {
 		u.engine.fail(ErrConflict) // nobody else is in it
 		u.engine.leave()
-		return
+		return nil
 	}
 	err := u.engine.exec("rollback to unit")
 	if err == nil {
@@ -250,6 +250,7 @@ func (u *sqliteWriter) end() {
 	}
 	u.engine.leave()
 	<-u.group.done // who lost to another of the group reads next what that one wrote
+	return u.group.err
 }
 
 type sqliteReader struct{ engine *sqliteEngine }
@@ -274,7 +275,7 @@ func (u *sqliteReader) run(ctx context.Context, b batch) error {
 	return nil
 }
 
-func (u *sqliteReader) end() {}
+func (u *sqliteReader) end() error { return nil }
 
 func (e *sqliteEngine) prepareRead(ctx context.Context, text string) (*sql.Stmt, error) {
 	if s, ok := e.reads.Load(text); ok {

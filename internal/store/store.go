@@ -185,13 +185,14 @@ func (db *DB) once(ctx context.Context, o audit.Origin, write bool, fn func(*Tx)
 	}
 	defer u.end()
 	t := &Tx{db: db, ctx: ctx, unit: u, write: write, now: db.Now(), origin: o}
-	if err := fn(t); err != nil {
-		return err
+	err = fn(t)
+	if err == nil && write {
+		err = t.flush(batch{commit: true})
 	}
-	if !write {
-		return nil
+	if undone := u.end(); undone != nil { // and with it the reason for err
+		err = classify(undone)
 	}
-	return t.flush(batch{commit: true})
+	return err
 }
 
 // do queues a write that decides nothing.

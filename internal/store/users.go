@@ -150,7 +150,7 @@ func (t *Tx) CreateUser(u user.User, password string) error {
 	if err != nil {
 		return err
 	}
-	t.db.keys.put(u.ID, key)
+	t.db.keys.set(u.ID, key)
 	phone, err := t.seal(u.ID, "phone", []byte(u.Phone))
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/portvakt/portvakt/internal/client"
 	"github.com/portvakt/portvakt/internal/store"
 )
 
@@ -128,4 +129,41 @@ func several(t *testing.T, e Engine) {
 	if wins != 3 {
 		t.Errorf("%d of 20 rivals took 3 of 10 each", wins)
 	}
+}
+
+// sweptMeanwhile: what was long over and comes to count again while a sweep looks at it stays.
+func sweptMeanwhile(t *testing.T, e Engine) {
+	url, clock := e.New(t), NewClock()
+	open := func() *store.DB { return OpenWith(t, url, store.Options{Sealer: Ring(t), Now: clock.Now}) }
+	db, other := open(), open()
+	u := AddUser(t, db, "anna").ID
+	change := func(db *store.DB, also func()) {
+		Change(t, db, func(tx *store.Tx) error {
+			tx.TakeAttempts("lane", 3, 10, time.Hour)
+			tx.BeginTrial("app", u, client.FaultState, store.TrialArmed, time.Minute)
+			_, err := tx.Counts([]string{"lane"}) // the writes are done, and not committed
+			also()
+			return errors.Join(err, Event(tx, u))
+		})
+	}
+	change(db, func() {})
+	clock.Add(48 * time.Hour)
+	swept := make(chan error, 1)
+	change(db, func() {
+		go func() {
+			swept <- other.Housekeep(context.Background(), func(tx *store.Tx) error { _, err := tx.Sweep(); return err })
+		}()
+		e.blocked(t, url)
+	})
+	if err := <-swept; err != nil {
+		t.Fatal(err)
+	}
+	View(t, db, func(tx *store.Tx) error {
+		got, err := tx.Counts([]string{"lane"})
+		trials, err2 := tx.TrialsOf("app", u)
+		if errors.Join(err, err2) != nil || got[0].N != 3 || len(trials) != 1 {
+			t.Errorf("after a sweep at the same time %+v and %d trials (%v) are left, want 3 tries and 1 trial", got, len(trials), errors.Join(err, err2))
+		}
+		return nil
+	})
 }

@@ -22,7 +22,7 @@ func Run(t *testing.T, e Engine) {
 		"Unaudited": unaudited, "Undone": undone, "MigrateTwice": migrateTwice, "MigrateAtOnce": migrateAtOnce, "Users": users,
 		"Events": events, "Flows": flows, "Sessions": sessions, "Grants": grants, "Pushed": pushed, "Clients": clients, "Attempts": attempts, "Rolling": rolling, "Several": several,
 		"Links": links, "Factors": factors, "Outbox": outbox, "Races": races, "Passwords": earlier, "Group": group, "Sweep": sweep, "DeviceGrants": deviceGrants, "Logouts": logouts, "Trials": trials, "Registrations": registrations, "Origins": origins,
-		"OwnGrants": ownGrants, "Losers": losers,
+		"OwnGrants": ownGrants, "Losers": losers, "SweptMeanwhile": sweptMeanwhile, "MadeAgain": madeAgain,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, e) })
 	}
@@ -341,7 +341,7 @@ func clients(t *testing.T, e Engine) {
 		t.Helper()
 		Change(t, b, func(tx *store.Tx) error {
 			c := client.Client{ID: "app", Name: name}
-			return errors.Join(tx.PutClient(c, []byte("mac")), tx.Record(audit.Event{Kind: audit.ClientChanged}))
+			return errors.Join(putClient(tx, c, []byte("mac")), tx.Record(audit.Event{Kind: audit.ClientChanged}))
 		})
 	}
 	if _, err := a.Client(context.Background(), "app"); !errors.Is(err, store.ErrNotFound) {

@@ -105,6 +105,26 @@ type Engine struct {
 	New  func(testing.TB) string
 }
 
+// blocked returns when a unit in the Postgres database at url waits for another. SQLite has one writer, which waits for the unit that calls it.
+func (e Engine) blocked(t testing.TB, url string) {
+	if e.Name != "postgres" {
+		return
+	}
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer conn.Close(ctx)
+	for n, until := 0, time.Now().Add(20*time.Second); n == 0 && err == nil && time.Now().Before(until); time.Sleep(2 * time.Millisecond) {
+		err = conn.QueryRow(ctx, "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'").Scan(&n)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func (s *server) url(db string) string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", s.port, db)
 }
