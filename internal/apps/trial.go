@@ -67,6 +67,7 @@ func (s *Service) trial(ctx context.Context, o audit.Origin, w Who, id client.ID
 		case !c.Test:
 			return ErrNotTest
 		}
+		t.Hold(w.Person) // before the session, as everywhere
 		t.HoldSession(w.Person, w.Session.ID)
 		return fn(t)
 	})

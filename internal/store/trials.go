@@ -36,7 +36,7 @@ type Trial struct {
 }
 
 // BeginTrial begins one in the place of any that is not judged: armed, for the person's next sign-in to the client, or taken, for what needs none.
-// ErrTaken (at flush) if somebody begins another at the same time.
+// The caller has to Hold the person: units that delete and insert at once can be a ring. Of those begun at once the last stands.
 func (t *Tx) BeginTrial(id client.ID, person user.ID, f client.Fault, state string, life time.Duration) {
 	t.DropTrial(id, person)
 	t.do(`insert into trials (client_id, user_id, fault, state, grant_id, used, verdict, created_at, expires_at) values ($1, $2, $3, $6, '', 0, '', $4, $5)

@@ -83,6 +83,7 @@ func trialRivals(t *testing.T, db, second *store.DB, u user.ID) {
 	look := func(tx *store.Tx) error { _, err := tx.TrialsOf("race", u); return err }
 	faults, n := client.Faults(), atomic.Int64{}
 	Race(t, 16, []*store.DB{db, second}, look, func(tx *store.Tx) error {
+		tx.Hold(u)
 		tx.BeginTrial("race", u, faults[int(n.Add(1))%len(faults)], store.TrialArmed, time.Minute)
 		return Event(tx, u)
 	})
