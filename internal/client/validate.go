@@ -76,7 +76,7 @@ func (c *Client) checkNames(f *faults) {
 		f.add("client_id", id, "is a dot segment; use a name with a letter or digit")
 	}
 	checkText(f, "client_name", c.Name, maxName)
-	if !strings.ContainsFunc(c.Name, seen) { // an empty one became the client_id
+	if c.Name != "" && !strings.ContainsFunc(c.Name, seen) { // an empty one became the client_id
 		f.add("client_name", c.Name, "has nothing to read; give a name or remove it")
 	}
 	if len(c.AllowedGroups) > maxGroups {

@@ -154,7 +154,7 @@ func (m mood) start(t *testing.T, cfg Config) (*fake, *Outbox) {
 	f := newFake(t, nil)
 	cfg.BaseURL = f.URL
 	if m.handler == nil {
-		f.Close()
+		cfg.BaseURL = deadPort(t)
 	} else {
 		f.mood = m.handler(f)
 	}
