@@ -77,28 +77,12 @@ func (t *Tx) RemoveClient(id client.ID) {
 
 // Clients calls each for every registration, by id.
 func (t *Tx) Clients(each func(Client) error) error {
-	return t.rows(func(s scanner) error {
-		c, err := scanClient(s)
-		if err != nil {
-			return err
-		}
-		return each(c)
-	}, "select "+clientColumns+" from clients order by id")
+	return every(t, scanClient, each, "select "+clientColumns+" from clients order by id")
 }
 
 // ClientByID reads one registration past the cache, or ErrNotFound.
 func (t *Tx) ClientByID(id client.ID) (Client, error) {
-	var c Client
-	found := false
-	err := t.rows(func(s scanner) (err error) {
-		found = true
-		c, err = scanClient(s)
-		return err
-	}, "select "+clientColumns+" from clients where id = $1", string(id))
-	if err == nil && !found {
-		err = ErrNotFound
-	}
-	return c, err
+	return one(t, scanClient, "select "+clientColumns+" from clients where id = $1", string(id))
 }
 
 const clientColumns = "metadata, secret, old_secret, old_until, managed_by, bounds, created_at, updated_at"

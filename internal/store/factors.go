@@ -51,23 +51,16 @@ func (t *Tx) FactorsOf(id user.ID) ([]Factor, error) {
 
 // PasskeyByHandle gives the passkey with this credential id, or ErrNotFound.
 func (t *Tx) PasskeyByHandle(handle []byte) (Factor, error) {
-	var f Factor
-	found := false
-	err := t.rows(func(s scanner) error {
-		var key, sealed []byte
-		var err error
-		if f, sealed, err = t.factor(s, &key); err != nil {
-			return err
+	return one(t, func(s scanner) (Factor, error) {
+		var key []byte
+		f, sealed, err := t.factor(s, &key)
+		if err != nil {
+			return f, err
 		}
-		found = true
 		secret, err := t.unseal(key, string(f.Kind), sealed)
 		f.Secret = string(secret)
-		return err
+		return f, err
 	}, "select "+factorColumns+", u.sealing_key from factors f join users u on u.id = f.user_id where f.handle = $1", handle)
-	if err == nil && !found {
-		err = ErrNotFound
-	}
-	return f, err
 }
 
 // AddFactor stores a new factor and gives it an id. ErrTaken (at flush) if the person has one of a kind of which there is one

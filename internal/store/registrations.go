@@ -60,37 +60,17 @@ func scanRegistration(s scanner) (RegistrationToken, error) {
 
 // RegistrationTokens calls each for every initial access token, used up and expired ones too, oldest first.
 func (t *Tx) RegistrationTokens(each func(RegistrationToken) error) error {
-	return t.rows(func(s scanner) error {
-		r, err := scanRegistration(s)
-		if err != nil {
-			return err
-		}
-		return each(r)
-	}, "select "+registrationColumns+" from registration_tokens order by id")
+	return every(t, scanRegistration, each, "select "+registrationColumns+" from registration_tokens order by id")
 }
 
 // RegistrationToken reads the initial access token with this MAC if it is good for one more registration now, else ErrNotFound.
 func (t *Tx) RegistrationToken(mac []byte) (RegistrationToken, error) {
-	return t.registration("select "+registrationColumns+" from registration_tokens where token = $1 and used < uses and expires_at > $2", mac, micros(t.now))
+	return one(t, scanRegistration, "select "+registrationColumns+" from registration_tokens where token = $1 and used < uses and expires_at > $2", mac, micros(t.now))
 }
 
 // UseRegistrationToken takes one registration of it, or ErrNotFound: whoever comes to its last one first has it.
 func (t *Tx) UseRegistrationToken(mac []byte) (RegistrationToken, error) {
-	return t.registration("update registration_tokens set used = used + 1 where token = $1 and used < uses and expires_at > $2 returning "+registrationColumns, mac, micros(t.now))
-}
-
-func (t *Tx) registration(sql string, args ...any) (RegistrationToken, error) {
-	var r RegistrationToken
-	found := false
-	err := t.rows(func(s scanner) (err error) {
-		found = true
-		r, err = scanRegistration(s)
-		return err
-	}, sql, args...)
-	if err == nil && !found {
-		err = ErrNotFound
-	}
-	return r, err
+	return one(t, scanRegistration, "update registration_tokens set used = used + 1 where token = $1 and used < uses and expires_at > $2 returning "+registrationColumns, mac, micros(t.now))
 }
 
 // RevokeRegistrationToken takes an initial access token away; ErrConflict if there is none. What was registered with it stays.
@@ -114,17 +94,7 @@ func (t *Tx) AddDynamic(c client.Client, secret []byte, d Dynamic) error {
 // HoldDynamic gives a client that registered itself as it stands now, and nobody else changes it before the unit ends. ErrNotFound if token is not
 // the MAC of its registration access token: it never was, or an administrator took the client over or away.
 func (t *Tx) HoldDynamic(id client.ID, token []byte) (Client, error) {
-	var c Client
-	found := false
-	err := t.rows(func(s scanner) (err error) {
-		found = true
-		c, err = scanClient(s)
-		return err
-	}, "update clients set updated_at = $3 where id = $1 and managed_by = $2 and length(managed_by) > 0 returning "+clientColumns, string(id), token, micros(t.now))
-	if err == nil && !found {
-		err = ErrNotFound
-	}
-	return c, err
+	return one(t, scanClient, "update clients set updated_at = $3 where id = $1 and managed_by = $2 and length(managed_by) > 0 returning "+clientColumns, string(id), token, micros(t.now))
 }
 
 // PutDynamic replaces the registration of a client that is held. Secret nil keeps the present one, and an empty one takes it away.

@@ -203,6 +203,31 @@ func (t *Tx) must(sql string, args ...any) {
 	t.queue = append(t.queue, stmt{sql: sql, args: args, must: true})
 }
 
+// one reads one row by scan, or ErrNotFound.
+func one[T any](t *Tx, scan func(scanner) (T, error), sql string, args ...any) (out T, err error) {
+	found := false
+	err = t.rows(func(s scanner) (err error) {
+		found = true
+		out, err = scan(s)
+		return err
+	}, sql, args...)
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	return out, err
+}
+
+// every reads rows by scan and calls each with what they hold.
+func every[T any](t *Tx, scan func(scanner) (T, error), each func(T) error, sql string, args ...any) error {
+	return t.rows(func(s scanner) error {
+		out, err := scan(s)
+		if err != nil {
+			return err
+		}
+		return each(out)
+	}, sql, args...)
+}
+
 // rows flushes the queue, runs sql and calls each for every row of it.
 func (t *Tx) rows(each func(scanner) error, sql string, args ...any) error {
 	t.queue = append(t.queue, stmt{sql: sql, args: args})
