@@ -50,7 +50,7 @@ func (w *walk) program(endpoint string, form url.Values, into any) int {
 // asks waits until the service knows the screen, and has it ask.
 func (w *walk) asks() (r room) {
 	w.t.Helper()
-	limit := time.Now().Add(2 * time.Second)
+	limit := time.Now().Add(15 * time.Second)
 	for tick := time.NewTicker(25 * time.Millisecond); w.program("device_authorization_endpoint", url.Values{"scope": {"openid profile email groups offline_access rooms:book"}}, &r) != http.StatusOK; <-tick.C {
 		if time.Now().After(limit) {
 			w.t.Fatal("the service does not know the new application")

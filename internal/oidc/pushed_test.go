@@ -339,7 +339,7 @@ func TestPushTrips(t *testing.T) {
 			plain()
 			best := func(op func()) [2]int64 { // the watch reads beside it now and then
 				least := trips(op)
-				for range 2 {
+				for range 9 {
 					push()
 					if again := trips(op); again[0] < least[0] {
 						least = again

@@ -136,12 +136,12 @@ func postToken(t testing.TB, base string, form url.Values, clientID string) (int
 func waitForClient(t *testing.T, b *servertest.Browser, urls []string) {
 	t.Helper()
 	for _, u := range urls {
-		for end := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 			if status, _ := postToken(t, u, url.Values{"grant_type": {"client_credentials"}}, "conf"); status == http.StatusOK {
 				break
 			}
 			if time.Now().After(end) {
-				t.Fatal("a running service did not notice the new client within 5 s")
+				t.Fatal("a running service did not notice the new client within 30 s")
 			}
 		}
 	}

@@ -25,8 +25,14 @@ type refusals struct {
 
 func newRefusals(t testing.TB, dbURL, apply string) *refusals {
 	t.Helper()
+	return newRefusalsWith(t, dbURL, servertest.Options{Apply: apply})
+}
+
+func newRefusalsWith(t testing.TB, dbURL string, o servertest.Options) *refusals {
+	t.Helper()
 	clock := storetest.NewClock()
-	s := servertest.New(t, dbURL, servertest.Options{Clock: clock.Now, Apply: apply})
+	o.Clock = clock.Now
+	s := servertest.New(t, dbURL, o)
 	r := &refusals{s, clock, signedIn(t, s)}
 	clock.Add(time.Second)
 	return r

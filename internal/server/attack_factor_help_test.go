@@ -44,11 +44,11 @@ func factorSite(t testing.TB, dbURL, apply string) *attack {
 		Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 }
 
-// policies is an apply file of the sample with these policies; then waits until the sites see it.
+// policies is an apply file of the sample with these policies; then every instance works with it.
 func (a *attack) policies(t testing.TB, apply string) {
 	t.Helper()
 	a.ApplyFile(t, servertest.Sample()+apply)
-	time.Sleep(700 * time.Millisecond) // the caches look twice a second
+	a.Settle(t)
 }
 
 // person is somebody's row.

@@ -38,7 +38,7 @@ type moody struct {
 func newMoody(t testing.TB) *moody {
 	m := &moody{}
 	m.mood.Store(http.HandlerFunc(well))
-	m.live(t, "127.0.0.1:0")
+	m.live(t, "127.0.0.77:0") // while it is dead nobody else comes to live at its address
 	t.Cleanup(m.die)
 	return m
 }
@@ -199,7 +199,7 @@ func (s *storm) text(b *servertest.Browser, f *figures) {
 			f.mu.Unlock()
 			return
 		}
-		if time.Since(began) > 10*time.Second {
+		if time.Since(began) > 30*time.Second {
 			f.fault("never told")
 			return
 		}
@@ -388,10 +388,12 @@ func (s *storm) in(name string, be http.HandlerFunc, span time.Duration) *figure
 	return f
 }
 
-// slow reports whether pages and sign-ins take much longer than when all is calm. Phases of a second tell more of what else the machine does.
+// slow reports whether pages and sign-ins take much longer than when all is calm, or somebody is told later than 3 s after the page, and what that
+// takes when all is calm. Phases of a second tell more of what else the machine does.
 func (f *figures) slow(calm *figures) bool {
 	return quantile(f.tokens, 0.5) > max(250*time.Millisecond, 3*quantile(calm.tokens, 0.5)) ||
-		quantile(f.pages, 0.99) > max(500*time.Millisecond, 2*quantile(calm.pages, 0.99))
+		quantile(f.pages, 0.99) > max(500*time.Millisecond, 2*quantile(calm.pages, 0.99)) ||
+		quantile(f.told, 1) > 3*time.Second+max(quantile(f.pages, 1), quantile(calm.told, 1))
 }
 
 func (s *storm) report(name string, f, calm *figures) {
@@ -408,10 +410,7 @@ func (s *storm) report(name string, f, calm *figures) {
 		return
 	}
 	if f.slow(calm) {
-		s.t.Errorf("F6: %s: a sign-in with a soft token takes %v, a page of a text message %v; %v and %v when all is calm", name, quantile(f.tokens, 0.5),
-			quantile(f.pages, 0.99), quantile(calm.tokens, 0.5), quantile(calm.pages, 0.99))
-	}
-	if d := quantile(f.told, 1); d > 3*time.Second+quantile(f.pages, 1) { // measured from the password, and the message is sent while the page is made
-		s.t.Errorf("F6: %s: somebody is told after %v", name, d)
+		s.t.Errorf("F6: %s: a sign-in with a soft token takes %v, a page of a text message %v, the last is told after %v; %v, %v and %v when all is calm", name, quantile(f.tokens, 0.5),
+			quantile(f.pages, 0.99), quantile(f.told, 1), quantile(calm.tokens, 0.5), quantile(calm.pages, 0.99), quantile(calm.told, 1))
 	}
 }

@@ -35,7 +35,7 @@ func TestLarge(t *testing.T) {
 	page := start(t, b)
 	_, form := page.Form(t)
 	large := strings.Repeat("x", 10<<20)
-	deadline := 2 * time.Second
+	deadline := 10 * time.Second
 	for path, media := range map[string]string{"/token": "application/x-www-form-urlencoded", "/introspect": "application/x-www-form-urlencoded", "/revoke": "application/x-www-form-urlencoded",
 		"/authorize": "application/x-www-form-urlencoded", "/logout": "application/x-www-form-urlencoded", page.URL.Path: "application/x-www-form-urlencoded",
 		"/userinfo": "application/json", "/link/x": "multipart/form-data; boundary=x", "/nowhere": "text/plain"} {
@@ -182,12 +182,18 @@ func (a *attack) watch(t *testing.T, stop <-chan struct{}) (took []time.Duration
 
 // flood says what took too long.
 func flood(t *testing.T, n int) (slow error) {
-	a := newAttack(t, storetest.SQLite(t), servertest.Options{Hash: factor.Params{MemoryKiB: 19456, Time: 2}, Parallel: 2})
+	price := factor.Params{MemoryKiB: 19456, Time: 2}
+	a := newAttack(t, storetest.SQLite(t), servertest.Options{Hash: price, Parallel: 2})
 	browsers, pages := make([]*servertest.Browser, n), make([]*servertest.Page, n)
 	for i := range n {
 		browsers[i] = a.Browser(t)
 		pages[i] = start(t, browsers[i])
 	}
+	began := time.Now()
+	if _, err := factor.NewHasher(price, 1).Hash(t.Context(), wrong); err != nil {
+		t.Fatal(err)
+	}
+	late := 3*time.Second + 40*time.Since(began) // 4 s where a hash takes 25 ms
 	before, stop := heap(), make(chan struct{})
 	var watch sync.WaitGroup
 	var others []time.Duration
@@ -219,7 +225,7 @@ func flood(t *testing.T, n int) (slow error) {
 	if typical := servertest.Median(others); typical > limit || len(others) < 5 {
 		slow = fmt.Errorf("CR-03: discovery took %v during the flood, %d times", typical, len(others))
 	}
-	if most := slices.Max(took); most > 4*time.Second {
+	if most := slices.Max(took); most > late {
 		slow = errors.Join(slow, fmt.Errorf("CR-03: a sign-in took %v", most))
 	}
 	if served == 0 || busy == 0 && n > 64 {
@@ -252,7 +258,7 @@ func TestSlow(t *testing.T) {
 		conns = append(conns, c)
 	}
 	began := time.Now()
-	if !in(a.signIn(t, "alice", servertest.TOTP)) || time.Since(began) > 5*time.Second {
+	if !in(a.signIn(t, "alice", servertest.TOTP)) || time.Since(began) > 15*time.Second {
 		t.Errorf("DO-02: a sign-in beside slow connections took %v", time.Since(began))
 	}
 	for _, c := range conns {

@@ -41,7 +41,7 @@ func TestKioskRefusal(t *testing.T) {
 		"not allowed": func(*attack) {},
 		"moved": func(a *attack) {
 			a.ApplyFile(t, strings.Replace(till, servertest.Redirect, "https://app.example/elsewhere", 1))
-			time.Sleep(700 * time.Millisecond) // the caches look twice a second
+			a.Settle(t)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -36,23 +36,25 @@ func TestBlockedAddressCosts(t *testing.T) {
 	for i := range 20 {
 		guess(t, a.Browser(t), fmt.Sprint("nobody", i), wrong)
 	}
-	least := time.Hour
-	for i := range 3 {
+	i := 0
+	servertest.Thrice(t, func() error {
+		i++
 		b := a.Browser(t)
 		p := start(t, b)
 		began := time.Now()
 		if p = b.Fill(p, "username", fmt.Sprint("somebody", i), "password", wrong); !strings.Contains(p.Alert(), "minute") {
 			t.Fatal(p.Alert())
 		}
-		least = min(least, time.Since(began))
-	}
-	began := time.Now()
-	if _, err := factor.NewHasher(hash, 1).Hash(t.Context(), wrong); err != nil {
-		t.Fatal(err)
-	}
-	if whole := time.Since(began); least > whole/2 {
-		t.Errorf("CR-03: a try from an address that has to wait takes %v, a hash %v", least, whole)
-	}
+		took := time.Since(began)
+		began = time.Now()
+		if _, err := factor.NewHasher(hash, 1).Hash(t.Context(), wrong); err != nil {
+			t.Fatal(err)
+		}
+		if whole := time.Since(began); took > whole/2 {
+			return fmt.Errorf("CR-03: a try from an address that has to wait takes %v, a hash %v", took, whole)
+		}
+		return nil
+	})
 }
 
 // TestKioskFormPost: a response by form leaves no cookie at a kiosk either.
@@ -103,7 +105,7 @@ func TestRenewAway(t *testing.T) {
 		}
 		b.Fill(b.Get(tab.URL.Path), "username", "mallory", "password", servertest.Password)
 		a.ApplyFile(t, "policies:\n  password: {min_length: 12}\n")
-		time.Sleep(700 * time.Millisecond) // the caches look twice a second
+		a.Settle(t)
 		for _, path := range []string{p.URL.Path, "/authorize?flow=" + strings.TrimPrefix(p.URL.Path, "/login/"), "/account", authorizeURL("conf", "prompt", "none")} {
 			if q := b.Get(path); in(b) || q.Status == http.StatusSeeOther && response(t, q).Get("code") != "" {
 				t.Errorf("MF-01: %s passes", path)

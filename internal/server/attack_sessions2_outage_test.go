@@ -16,7 +16,7 @@ import (
 // TestOutageAtNewDoors (FT-01): while the database does not answer, neither do the doors for a forgotten, an old and a new password, for a locked
 // session and for links; afterwards nothing was counted, used or changed.
 func TestOutageAtNewDoors(t *testing.T) {
-	a := newAttack(t, storetest.Postgres(t), servertest.Options{})
+	a := newAttack(t, storetest.Postgres(t), servertest.Options{Timeout: 2 * time.Second})
 	for range 5 {
 		guess(t, a.Browser(t), "mallory", wrong)
 	}
@@ -27,11 +27,11 @@ func TestOutageAtNewDoors(t *testing.T) {
 	change := b.Get("/account/password")
 	home := b.Get("/account")
 	a.ApplyFile(t, "policies:\n  password: {min_length: 40}\n")
-	time.Sleep(700 * time.Millisecond) // the caches look twice a second
+	a.Settle(t)
 	renew := renewing.Follow(renewing.Fill(proved(t, renewing, "alice"), "code", a.totp(t, servertest.TOTP)))
 	shows(t, renew, `autocomplete="new-password"`)
 	a.ApplyFile(t, "policies:\n  password: {min_length: 12}\n")
-	time.Sleep(700 * time.Millisecond)
+	a.Settle(t)
 	locked.FillWith(locked.Get("/account"), `action="/account/lock"`)
 	unlock := unlocks(t, locked, "/account")
 	forgotten, admitted, resetting := outside.Get("/forgot"), outside.Get(admit), outside.Get(reset)

@@ -93,7 +93,7 @@ func TestHostileForms(t *testing.T) {
 		a.policies(t, "policies:\n  password: {min_length: 20, history: 3}\n")
 		b, locked, renewing := a.signIn(t, "alice", servertest.TOTP), a.signIn(t, "alice", servertest.TOTP), a.Browser(t)
 		a.ApplyFile(t, "policies:\n  password: {min_length: 40}\n")
-		time.Sleep(700 * time.Millisecond) // the caches look twice a second
+		a.Settle(t)
 		locked.FillWith(locked.Get("/account"), `action="/account/lock"`)
 		unlock := unlocks(t, locked, "/account")
 		unlock = locked.Follow(locked.Press(unlock, "way", "password"))

@@ -50,7 +50,7 @@ func (s *Server) shared(endpoint func(http.ResponseWriter, *http.Request, audit.
 // preflight answers what browsers ask before they send (Fetch §3.3.2). To anybody else the method does not exist.
 func (s *Server) preflight(methods []string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), patience)
+		ctx, cancel := context.WithTimeout(r.Context(), s.DB.Timeout())
 		defer cancel()
 		ok, err := s.allowOrigin(w, r.WithContext(ctx))
 		if err != nil {

@@ -3,13 +3,13 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
 	"strings"
-	"time"
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/oidc"
@@ -72,7 +72,7 @@ func (s *Server) finish(a *answer, r *http.Request) {
 		return
 	}
 	level := slog.LevelDebug
-	if a.status >= 500 {
+	if a.status >= 500 && !(r.Context().Err() != nil && errors.Is(a.fault, context.Canceled)) { // who went away is no fault of ours
 		level = slog.LevelError
 	}
 	if s.Log.Enabled(r.Context(), level) {
@@ -80,13 +80,11 @@ func (s *Server) finish(a *answer, r *http.Request) {
 	}
 }
 
-// patience is how long a protocol endpoint waits for the database in all: an outage is told within 2 seconds.
-const patience = 2 * time.Second
-
-// protocol hands a request with its origin to an endpoint that answers by itself.
+// protocol hands a request with its origin to an endpoint that answers by itself. All its looks into the database together may take what one may:
+// an outage is told within 2 seconds.
 func (s *Server) protocol(fn func(http.ResponseWriter, *http.Request, audit.Origin)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), patience)
+		ctx, cancel := context.WithTimeout(r.Context(), s.DB.Timeout())
 		defer cancel()
 		if s.Cert != "" {
 			ctx = s.certified(ctx, r)

@@ -226,13 +226,13 @@ func TestProveEnds(t *testing.T) {
 		begins(t, b, "try-es", client.FaultNonce)
 		q := response(t, b.Get(authorizeURL("try-es")))
 		a.ApplyFile(t, strings.ReplaceAll(trialClients(), "test: true", "test: false"))
-		a.await(t, func() bool { c, err := a.DB.Client(t.Context(), "try-es"); return err == nil && !c.Test })
+		eventually(t, "the registration", func() bool { c, err := a.DB.Client(t.Context(), "try-es"); return err == nil && !c.Test })
 		if claims := payload(t, a.tokens(t, "try-es", q.Get("code"))["id_token"].(string)); claims["nonce"] != "n-0S6_WzA2Mj" {
 			t.Errorf("a client in production got the fault: %v", claims)
 		}
 		a.ApplyFile(t, trialClients())
 		judges(t, b, "try-es", "stop")
-		a.await(t, func() bool { c, err := a.DB.Client(t.Context(), "try-es"); return err == nil && c.Test })
+		eventually(t, "the registration", func() bool { c, err := a.DB.Client(t.Context(), "try-es"); return err == nil && c.Test })
 		begins(t, b, "try-es", client.FaultState)
 		var wrong sync.Map
 		var all sync.WaitGroup
@@ -250,17 +250,6 @@ func TestProveEnds(t *testing.T) {
 			t.Errorf("RC-01: of 20 sign-ins %d got the fault", n)
 		}
 	})
-}
-
-// await waits until something is so, for at most 5 seconds.
-func (a *attack) await(t testing.TB, so func() bool) {
-	t.Helper()
-	limit := time.Now().Add(5 * time.Second)
-	for tick := time.NewTicker(20 * time.Millisecond); !so(); <-tick.C {
-		if time.Now().After(limit) {
-			t.Fatal("it is not so")
-		}
-	}
 }
 
 // payload is what a JWT says, whoever signed it.

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -77,23 +76,8 @@ func newFake(t *testing.T, mood http.HandlerFunc) *fake {
 	return f
 }
 
-// deadPort is a port that refuses connections until the test is over: it is taken, and nobody listens. One that was closed could be the next
-// fake's.
-func deadPort(t *testing.T) string {
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = syscall.Close(fd) })
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	at, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("http://127.0.0.1:%d", at.(*syscall.SockaddrInet4).Port)
-}
+// deadPort refuses connections: the lowest port is never given to whoever asks for any, as one that was closed is.
+const deadPort = "http://127.0.0.1:1"
 
 // says answers with a status and a body; the body names the number and the code, as Twilio's do.
 func says(status int, body string) http.HandlerFunc {

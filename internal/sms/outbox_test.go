@@ -74,7 +74,8 @@ func TestQueue(t *testing.T) {
 		free := make(chan bool)
 		var now, most atomic.Int64
 		o := withWire(&lockedBuffer{}, func(context.Context, Message) (verdict, error) {
-			most.Store(max(most.Load(), now.Add(1)))
+			for n, was := now.Add(1), most.Load(); n > was && !most.CompareAndSwap(was, n); was = most.Load() {
+			}
 			defer now.Add(-1)
 			<-free
 			return answered, nil

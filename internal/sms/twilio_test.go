@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestRequest(t *testing.T) {
@@ -154,7 +155,7 @@ func (m mood) start(t *testing.T, cfg Config) (*fake, *Outbox) {
 	f := newFake(t, nil)
 	cfg.BaseURL = f.URL
 	if m.handler == nil {
-		cfg.BaseURL = deadPort(t)
+		cfg.BaseURL = deadPort
 	} else {
 		f.mood = m.handler(f)
 	}
@@ -169,9 +170,21 @@ func TestMoods(t *testing.T) {
 	t.Cleanup(func() { log.SetOutput(before) })
 	elsewhere := newFake(t, says(201, accepted))
 	var all sync.WaitGroup // and not t.Parallel, which runs no more than the machine has cores
+	some := make(chan bool, 16)
 	for _, m := range moods(elsewhere.URL) {
 		for _, service := range []string{"", "VA42"} {
-			all.Go(func() { m.check(t, service) })
+			all.Go(func() {
+				some <- true
+				defer func() { <-some }()
+				for range 3 { // a busy machine may be too late once
+					took := m.check(t, service)
+					if took <= telling && (m.slow || took <= attempt) && (!m.slow || took >= attempt) {
+						return
+					}
+					t.Logf("%s%s: told after %v", m.name, service, took)
+				}
+				t.Errorf("%s%s: three times told too late or too soon", m.name, service)
+			})
 		}
 	}
 	all.Wait()
@@ -181,8 +194,8 @@ func TestMoods(t *testing.T) {
 	noSecret(t, standard.String())
 }
 
-// check sends one message in mood m.
-func (m mood) check(t *testing.T, service string) {
+// check sends one message in mood m, and gives how long it took until it was told.
+func (m mood) check(t *testing.T, service string) time.Duration {
 	var out lockedBuffer
 	cfg := at("", &out)
 	if cfg.VerifyServiceSID = service; service != "" {
@@ -193,9 +206,6 @@ func (m mood) check(t *testing.T, service string) {
 	if !errors.Is(err, m.err) {
 		t.Errorf("%s%s: told %v, want %v", m.name, service, err, m.err)
 	}
-	if took > telling || !m.slow && took > attempt || m.slow && took < attempt {
-		t.Errorf("%s%s: told after %v", m.name, service, took)
-	}
 	if n := f.requests.Load(); n != m.requests {
 		t.Errorf("%s%s: %d requests, want %d", m.name, service, n, m.requests)
 	}
@@ -205,6 +215,7 @@ func (m mood) check(t *testing.T, service string) {
 	}
 	o.mu.Unlock()
 	noSecret(t, fmt.Sprintf("%v %+v %#v", err, err, err)+out.String())
+	return took
 }
 
 // TestSecondTry counts connections and requests: one more of each only when there was no connection.
@@ -275,9 +286,11 @@ func TestSilentTLS(t *testing.T) {
 	var conns atomic.Int64
 	go func() {
 		for {
-			if _, err := l.Accept(); err != nil {
+			conn, err := l.Accept()
+			if err != nil {
 				return
 			}
+			defer conn.Close() // kept: one that nobody holds any more is closed by the collector
 			conns.Add(1)
 		}
 	}()

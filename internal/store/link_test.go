@@ -64,11 +64,11 @@ func TestAddress(t *testing.T) {
 		"postgres://h/d": 16, "postgres://h/d?pool_max_conns=3": 3, "postgres://h/d?pool_max_conns=0": 0,
 		"postgres://h/d?pool_max_conns=x": 0, "postgres://h/d?pool_min_conns=3": 0, "postgres://h:x/d": 0,
 	} {
-		p, err := openLinks(address)
+		p, err := openLinks(address, 2*time.Second)
 		if (err == nil) != (most > 0) || err == nil && cap(p.seats) != most {
 			t.Errorf("%s: %v", address, err)
 		}
-		if err == nil && (p.config.RuntimeParams["pool_max_conns"] != "" || p.config.RuntimeParams["statement_timeout"] != "10000") {
+		if err == nil && (p.config.RuntimeParams["pool_max_conns"] != "" || p.config.RuntimeParams["statement_timeout"] != "10000" || p.config.RuntimeParams["lock_timeout"] != "2000") {
 			t.Errorf("%s: the server gets %v", address, p.config.RuntimeParams)
 		}
 	}

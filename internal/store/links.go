@@ -28,8 +28,8 @@ type links struct {
 	idle   []*link // the one used last stands last
 }
 
-// openLinks reads the address; it connects to nothing yet.
-func openLinks(url string) (*links, error) {
+// openLinks reads the address; it connects to nothing yet. Who waits for a lock gives up after the time lock.
+func openLinks(url string, lock time.Duration) (*links, error) {
 	config, err := pgconn.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("the database address cannot be read: %w", err)
@@ -47,14 +47,16 @@ func openLinks(url string) (*links, error) {
 		}
 		delete(params, name)
 	}
-	for name, value := range map[string]string{"application_name": "portvakt", "statement_timeout": "10000",
-		"lock_timeout": "2000", "idle_in_transaction_session_timeout": "10000"} {
+	for name, value := range map[string]string{"application_name": "portvakt", "statement_timeout": millis(5 * lock),
+		"lock_timeout": millis(lock), "idle_in_transaction_session_timeout": "10000"} {
 		if params[name] == "" {
 			params[name] = value
 		}
 	}
 	return &links{config: config, seats: make(chan struct{}, most)}, nil
 }
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // take gives a connection, an old one if it answers. Every one that is taken is given back.
 func (p *links) take(ctx context.Context) (*link, error) {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -46,8 +47,11 @@ func TestLinks(t *testing.T) {
 		}
 		callers.Wait()
 	}
-	var used int
-	if err := admin.QueryRow(t.Context(), "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'portvakt'").Scan(&used); err != nil || used > 3 {
+	used, err := 4, error(nil)
+	for end := time.Now().Add(20 * time.Second); used > 3 && err == nil && time.Now().Before(end); time.Sleep(10 * time.Millisecond) { // the last ones may be on their way out
+		err = admin.QueryRow(t.Context(), "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'portvakt'").Scan(&used)
+	}
+	if err != nil || used > 3 {
 		t.Errorf("%d connections, %v", used, err)
 	}
 }

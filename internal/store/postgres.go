@@ -17,8 +17,8 @@ type postgres struct {
 	texts sync.Map // text of a stmt → how it is sent; see write
 }
 
-func openPostgres(url string) (*postgres, error) {
-	links, err := openLinks(url)
+func openPostgres(url string, lock time.Duration) (*postgres, error) {
+	links, err := openLinks(url, lock)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"modernc.org/sqlite"
 )
@@ -38,7 +39,7 @@ type group struct {
 	done chan struct{}
 }
 
-func openSQLite(ctx context.Context, path string) (*sqliteEngine, error) {
+func openSQLite(ctx context.Context, path string, lock time.Duration) (*sqliteEngine, error) {
 	if path == "" {
 		return nil, errors.New("the database is named sqlite: without a path; write sqlite:portvakt.db")
 	}
@@ -47,7 +48,7 @@ func openSQLite(ctx context.Context, path string) (*sqliteEngine, error) {
 		return nil, fmt.Errorf("the database file cannot be opened; name a file in a folder that the user of portvakt can write in (%w)", err)
 	}
 	file.Close()
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(2000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(" + millis(lock) + ")&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
 		"&_pragma=foreign_keys(1)&_pragma=temp_store(MEMORY)"
 	writers, err := sql.Open("sqlite", dsn)
 	if err != nil {

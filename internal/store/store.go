@@ -9,6 +9,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,7 @@ type Options struct {
 	Sealer  Sealer
 	Now     func() time.Time // nil: time.Now
 	Timeout time.Duration    // for one View or Change; 0: 2 s
+	Lock    time.Duration    // for a lock that somebody else holds; 0: 2 s, so that a migration does not hold up those who queue behind it
 }
 
 // DB is an open database. It is safe for concurrent use.
@@ -63,26 +65,23 @@ type DB struct {
 
 // Open opens the database at url: "sqlite:PATH" or "postgres://…". It does not touch the schema; see Migrate.
 func Open(ctx context.Context, url string, o Options) (*DB, error) {
-	e, err := openEngine(ctx, url)
+	e, err := openEngine(ctx, url, cmp.Or(o.Lock, 2*time.Second))
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{engine: e, sealer: o.Sealer, clock: o.Now, timeout: o.Timeout, stop: make(chan struct{})}
+	db := &DB{engine: e, sealer: o.Sealer, clock: o.Now, timeout: cmp.Or(o.Timeout, 2*time.Second), stop: make(chan struct{})}
 	if db.clock == nil {
 		db.clock = time.Now
-	}
-	if db.timeout == 0 {
-		db.timeout = 2 * time.Second
 	}
 	return db, nil
 }
 
-func openEngine(ctx context.Context, url string) (engine, error) {
+func openEngine(ctx context.Context, url string, lock time.Duration) (engine, error) {
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
-		return openSQLite(ctx, path)
+		return openSQLite(ctx, path, lock)
 	}
 	if strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {
-		return openPostgres(url)
+		return openPostgres(url, lock)
 	}
 	return nil, fmt.Errorf("the database is named %q; write sqlite:PATH or postgres://…", url)
 }
@@ -93,6 +92,9 @@ func (db *DB) Close() {
 	db.stopped.Wait()
 	db.engine.close()
 }
+
+// Timeout is how long one unit may take: what needs longer is ErrOutage.
+func (db *DB) Timeout() time.Duration { return db.timeout }
 
 // Postgres reports whether the engine is Postgres.
 func (db *DB) Postgres() bool { return db.engine.name() == "postgres" }

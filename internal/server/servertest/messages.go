@@ -1,7 +1,7 @@
 package servertest
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/url"
@@ -23,7 +23,10 @@ import (
 // texts opens what text messages and mail go out by: files, unless the options name another wire.
 func (s *Site) texts(t testing.TB, issuer *url.URL, ring *keyring.Ring, o Options) {
 	t.Helper()
-	dir := t.TempDir()
+	dir := o.messages
+	if dir == "" {
+		dir = t.TempDir()
+	}
 	s.phone, s.post = filepath.Join(dir, "sms.jsonl"), filepath.Join(dir, "mail.jsonl")
 	cfg := o.SMS
 	if cfg.Wire == "file" {
@@ -74,22 +77,22 @@ func (s *Site) Texts(t testing.TB) []Message { return readMessages(t, s.phone) }
 // Post gives the mails so far.
 func (s *Site) Post(t testing.TB) []Message { return readMessages(t, s.post) }
 
-// AwaitTexts waits until there are n text messages, for at most 10 seconds.
+// AwaitTexts waits until there are n text messages, for at most 30 seconds.
 func (s *Site) AwaitTexts(t testing.TB, n int) []Message { return await(t, n, s.Texts) }
 
-// AwaitPost waits until there are n mails, for at most 10 seconds.
+// AwaitPost waits until there are n mails, for at most 30 seconds.
 func (s *Site) AwaitPost(t testing.TB, n int) []Message { return await(t, n, s.Post) }
 
 func await(t testing.TB, n int, read func(testing.TB) []Message) []Message {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		all := read(t)
 		if len(all) >= n {
 			return all
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%d messages after 10 s, want %d: %+v", len(all), n, all)
+			t.Fatalf("%d messages after 30 s, want %d: %+v", len(all), n, all)
 		}
 		time.Sleep(10 * time.Millisecond) // polls; the deadline decides
 	}
@@ -97,18 +100,15 @@ func await(t testing.TB, n int, read func(testing.TB) []Message) []Message {
 
 func readMessages(t testing.TB, path string) []Message {
 	t.Helper()
-	file, err := os.Open(path)
-	if os.IsNotExist(err) {
-		return nil
-	}
-	if err != nil {
+	data, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
-	defer file.Close()
 	var all []Message
-	for lines := bufio.NewScanner(file); lines.Scan(); {
+	lines := bytes.SplitAfter(data, []byte("\n"))
+	for _, line := range lines[:len(lines)-1] { // the last one is being written, or empty
 		var m Message
-		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
+		if err := json.Unmarshal(line, &m); err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, m)

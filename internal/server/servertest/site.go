@@ -5,12 +5,15 @@ package servertest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -48,6 +51,7 @@ type Site struct {
 
 	dbURL   string
 	options Options
+	all     *[]*Site // the instances on this database
 }
 
 // Options of a site. The zero value is good.
@@ -57,7 +61,7 @@ type Options struct {
 	Proxies  []netip.Prefix
 	Issuers  *mtls.Authorities // of clients' certificates, which Proxies pass on in the header Cert
 	Cert     string
-	Timeout  time.Duration
+	Timeout  time.Duration // of the database; zero: so long that no test is decided by it
 	Issuer   string        // empty: where the site listens
 	Hash     factor.Params // zero: cheap ones, for tests that are not about their strength
 	Parallel int           // hashes at once; 0: 4
@@ -65,6 +69,8 @@ type Options struct {
 	SMS      sms.Config    // zero: off; "file" alone is a file that Texts reads
 	NoMail   bool          // no mail goes out
 	NoWatch  bool          // nothing is cached, and nothing reads but what was asked for
+
+	messages string // the folder of the files that messages go to; empty: a new one
 }
 
 // Secret and Password are those of the sample data.
@@ -112,6 +118,7 @@ func New(t testing.TB, dbURL string, o Options) *Site {
 	here := "http://localhost:" + strconv.Itoa(http.Listener.Addr().(*net.TCPAddr).Port) // passkeys need a name
 	issuer := cmp.Or(o.Issuer, here)
 	s := &Site{URL: here, DB: db, OIDC: oidc.New(oidc.Options{DB: db, Ring: ring, Issuer: issuer, Fetch: fetch.New(fetch.Options{}), Log: o.logger(t), Authorities: o.Issuers}), Clock: o.Clock, dbURL: dbURL, options: o}
+	s.all = &[]*Site{s}
 	if s.Clock == nil {
 		s.Clock = time.Now
 	}
@@ -149,10 +156,47 @@ func New(t testing.TB, dbURL string, o Options) *Site {
 	return s
 }
 
-// Second runs another instance beside s on the same database and keys. Cookies of one are good at the other.
+// Second runs another instance beside s on the same database and keys. Cookies of one are good at the other, and who sends a message is nobody's
+// business: both write to the same files.
 func (s *Site) Second(t testing.TB) *Site {
 	t.Helper()
-	return New(t, s.dbURL, s.options)
+	o := s.options
+	o.messages = filepath.Dir(s.post)
+	second := New(t, s.dbURL, o)
+	*s.all = append(*s.all, second)
+	second.all = s.all
+	return second
+}
+
+// Settle waits until every instance works with the policy and the registrations that are stored: what they cached they look at twice a second.
+func (s *Site) Settle(t testing.TB) {
+	t.Helper()
+	for _, one := range *s.all {
+		for end := time.Now().Add(30 * time.Second); !one.settled(t); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("an instance goes on with an old policy or registration")
+			}
+		}
+	}
+}
+
+func (s *Site) settled(t testing.TB) bool {
+	t.Helper()
+	same := true
+	storetest.View(t, s.DB, func(tx *store.Tx) error {
+		stored, err := tx.Policy()
+		if err != nil {
+			return err
+		}
+		now, err := s.DB.Policy(tx.Context())
+		same = reflect.DeepEqual(stored, now)
+		return errors.Join(err, tx.Clients(func(c store.Client) error {
+			now, err := s.DB.Client(tx.Context(), c.ID)
+			same = same && err == nil && reflect.DeepEqual(c.Client, now.Client)
+			return err
+		}))
+	})
+	return same
 }
 
 // Path is the file of a site on SQLite.

@@ -8,11 +8,13 @@ import (
 )
 
 // Thrice fails the test with what measure says if it says so three times in a row: a defect shows each time, what else a busy machine does
-// does not. Nothing else may be decided by it: measure says nil as soon as the figures are right once.
+// does not. It waits before it tries again, so that one bad moment is not measured three times. Nothing else may be decided by it: measure says nil
+// as soon as the figures are right once.
 func Thrice(t testing.TB, measure func() error) {
 	t.Helper()
 	var err error
-	for range 3 {
+	for _, pause := range []time.Duration{0, 3 * time.Second, 10 * time.Second} {
+		time.Sleep(pause)
 		if err = measure(); err == nil {
 			return
 		}

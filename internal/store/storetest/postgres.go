@@ -4,6 +4,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -24,12 +25,13 @@ import (
 
 // server is the one scratch Postgres of a test process.
 type server struct {
-	once sync.Once
-	err  error
-	dir  string
-	port int
-	cmd  *exec.Cmd
-	made atomic.Int64
+	once  sync.Once
+	err   error
+	dir   string
+	port  int
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when cmd is over
+	made  atomic.Int64
 }
 
 var scratch server
@@ -74,7 +76,7 @@ func noDeadlocks(t testing.TB, name string) {
 		t.Fatal(err)
 	}
 	defer conn.Close(ctx)
-	for open, until := 1, time.Now().Add(20*time.Second); open > 0; time.Sleep(2 * time.Millisecond) {
+	for open, until := 1, time.Now().Add(time.Minute); open > 0; time.Sleep(2 * time.Millisecond) {
 		if err := conn.QueryRow(ctx, "select count(*) from pg_stat_activity where datname = $1", name).Scan(&open); err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +119,7 @@ func (e Engine) blocked(t testing.TB, url string) {
 		return
 	}
 	defer conn.Close(ctx)
-	for n, until := 0, time.Now().Add(20*time.Second); n == 0 && err == nil && time.Now().Before(until); time.Sleep(2 * time.Millisecond) {
+	for n, until := 0, time.Now().Add(30*time.Second); n == 0 && err == nil && time.Now().Before(until); time.Sleep(2 * time.Millisecond) {
 		err = conn.QueryRow(ctx, "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'").Scan(&n)
 	}
 	if err != nil {
@@ -169,38 +171,61 @@ func (s *server) start() error {
 	if out, err := run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync").CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	if s.port, err = freePort(); err != nil {
-		return err
+	for range 5 { // somebody else may be quicker at a port
+		if s.port, err = freePort(); err != nil {
+			return err
+		}
+		// No test pulls the plug, which alone would tell an fsync from none.
+		err = s.listen(data, run("postgres", "-D", data, "-k", s.dir, "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1",
+			"-c", "max_connections=300", "-c", "shared_buffers=64MB", "-c", "fsync=off"))
+		if err != errEnded {
+			return err
+		}
 	}
-	s.cmd = run("postgres", "-D", data, "-k", s.dir, "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1",
-		"-c", "max_connections=300", "-c", "shared_buffers=64MB")
+	text, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+	return fmt.Errorf("%w\n%s", err, text)
+}
+
+var errEnded = errors.New("postgres did not start")
+
+// listen runs the server and returns when it answers.
+func (s *server) listen(data string, cmd *exec.Cmd) error {
 	log, err := os.Create(filepath.Join(s.dir, "log"))
 	if err != nil {
 		return err
 	}
-	s.cmd.Stdout, s.cmd.Stderr = log, log
-	if err := s.cmd.Start(); err != nil {
+	defer log.Close()
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
 		return err
 	}
-	return s.wait()
-}
-
-// wait returns when the server answers.
-func (s *server) wait() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	for {
-		conn, err := pgx.Connect(ctx, s.url("postgres"))
-		if err == nil {
-			return conn.Close(ctx)
-		}
+	s.cmd, s.ended = cmd, make(chan struct{})
+	go func() { _ = cmd.Wait(); close(s.ended) }()
+	for limit := time.After(time.Minute); ; {
 		select {
-		case <-ctx.Done():
-			text, _ := os.ReadFile(filepath.Join(s.dir, "log"))
-			return fmt.Errorf("postgres did not start: %w\n%s", err, text)
+		case <-s.ended:
+			return errEnded
+		case <-limit:
+			return errors.New("postgres does not answer within a minute")
 		case <-time.After(20 * time.Millisecond):
+			if s.answers(data) {
+				return nil
+			}
 		}
 	}
+}
+
+// answers reports whether it is this server that answers at the port.
+func (s *server) answers(data string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.url("postgres"))
+	if err != nil {
+		return false
+	}
+	defer conn.Close(ctx)
+	var dir string
+	return conn.QueryRow(ctx, "show data_directory").Scan(&dir) == nil && dir == data
 }
 
 // credential is who runs the server: Postgres refuses root.
@@ -229,7 +254,7 @@ func (s *server) stop() {
 	if s.cmd != nil {
 		s.signal(syscall.SIGCONT)
 		_ = s.cmd.Process.Signal(syscall.SIGQUIT)
-		_ = s.cmd.Wait()
+		<-s.ended
 	}
 	if s.dir != "" {
 		_ = os.RemoveAll(s.dir)

@@ -43,6 +43,9 @@ func Open(t testing.TB, url string) *store.DB {
 // OpenWith is Open with options.
 func OpenWith(t testing.TB, url string, o store.Options) *store.DB {
 	t.Helper()
+	if o.Timeout == 0 { // a test that is not about outages is none because the machine is busy
+		o.Timeout, o.Lock = time.Minute, time.Minute
+	}
 	db, err := store.Open(context.Background(), url, o)
 	if err != nil {
 		t.Fatal(err)
