@@ -176,13 +176,13 @@ func (r *rig) mailed(p *store.Person, keys ...string) {
 // text waits until n messages are on the phone and gives the number and the code of the last.
 func (r *rig) text(n int) (to, code string) {
 	r.t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) { // polls; the deadline decides
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) { // polls; the deadline decides
 		all := r.texts()
 		if len(all) >= n {
 			return all[n-1][0], all[n-1][1]
 		}
 		if time.Now().After(end) {
-			r.t.Fatalf("%d messages after 10 s, want %d", len(all), n)
+			r.t.Fatalf("%d messages after 30 s, want %d", len(all), n)
 		}
 	}
 }

@@ -215,7 +215,7 @@ func TestPolicyReaches(t *testing.T) {
 			t.Fatalf("%+v (%v)", p.Password, err)
 		}
 		set(t, s, "password.min_length=20")
-		for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 			p, err := other.db.Policy(context.Background())
 			if err == nil && p.Password.MinLength == 20 {
 				return

@@ -106,7 +106,7 @@ func (b *bench) challenge(t *testing.T, scope string) (c store.Challenge) {
 // settled waits until what became of a message is on record.
 func (b *bench) settled(t *testing.T, scope string) string {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(30 * time.Second); ; {
 		if c := b.challenge(t, scope); c.State != store.Sending {
 			return c.State
 		}

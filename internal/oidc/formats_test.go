@@ -292,7 +292,7 @@ func TestTwoSecrets(t *testing.T) {
 		}
 		within := func(what string, ok func() bool) {
 			t.Helper()
-			for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+			for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatal(what)
 				}

@@ -78,7 +78,7 @@ func (s *refusals) readBack(t *testing.T, subs map[string]string, tokens map[str
 		t.Errorf("another client's hint: %v", q)
 	}
 	s.apply(t, "client_id: open, "+pairwise+registered)
-	for end := time.Now().Add(5 * time.Second); sent(t, s.authorize(with("open", "scope", "openid", "prompt", "none", "id_token_hint", tokens["open"]["id_token"]))).Get("error") != "invalid_request"; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); sent(t, s.authorize(with("open", "scope", "openid", "prompt", "none", "id_token_hint", tokens["open"]["id_token"]))).Get("error") != "invalid_request"; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) { // the change is known everywhere within half a second
 			t.Fatal("a hint of before the client was pairwise counts")
 		}

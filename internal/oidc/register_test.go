@@ -85,7 +85,7 @@ func readEnrolled(t testing.TB, p *servertest.Page) enrolled {
 func (s *refusals) signIn(t testing.TB, e enrolled) map[string]string {
 	t.Helper()
 	var code string
-	for end := time.Now().Add(5 * time.Second); code == ""; time.Sleep(20 * time.Millisecond) { // a change is known everywhere within half a second
+	for end := time.Now().Add(30 * time.Second); code == ""; time.Sleep(20 * time.Millisecond) { // a change is known everywhere within half a second
 		code = sent(t, s.authorize(with(e.ID, "scope", "openid profile offline_access"))).Get("code")
 		if time.Now().After(end) {
 			t.Fatal("no code")

@@ -169,7 +169,7 @@ func open(t *testing.T, cfg Config) *Outbox {
 	return o
 }
 
-// errNotTold stands for a done that was not called in 4 s.
+// errNotTold stands for a done that was not called in 20 s.
 var errNotTold = errors.New("not told")
 
 // sendAndWait returns what Send or done said, and how long that took.
@@ -181,7 +181,7 @@ func sendAndWait(o *Outbox, m Message) (took time.Duration, err error) {
 	select {
 	case err := <-told:
 		return time.Since(start), err
-	case <-time.After(4 * time.Second):
+	case <-time.After(20 * time.Second):
 		return time.Since(start), errNotTold
 	}
 }

@@ -66,7 +66,7 @@ func TestFlat(t *testing.T) {
 				t.Errorf("%d requests for %d messages", n, all)
 			}
 			flat := func() bool { return f.open.Load() == 0 && runtime.NumGoroutine() <= before }
-			for end := time.Now().Add(5 * time.Second); !flat() && time.Now().Before(end); {
+			for end := time.Now().Add(30 * time.Second); !flat() && time.Now().Before(end); {
 				time.Sleep(time.Millisecond)
 			}
 			if !flat() {
