@@ -17,6 +17,7 @@ type stmt struct {
 	sql  string
 	args []any
 	must bool
+	own  bool // inserts a row under a new id, of which nobody else can know yet
 }
 
 // batch is what travels in one round trip. With commit the unit ends with it, durably.

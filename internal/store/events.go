@@ -35,7 +35,7 @@ func (t *Tx) Record(e audit.Event) error {
 		return err
 	}
 	t.recorded++
-	t.do(insertEvent, t.db.eventID(t.now), micros(t.now), string(e.Kind), string(e.Outcome), string(e.Reason), e.Actor, e.Subject,
+	t.add(insertEvent, t.db.eventID(t.now), micros(t.now), string(e.Kind), string(e.Outcome), string(e.Reason), e.Actor, e.Subject,
 		e.Client, e.Session, t.origin.Request, encodeDetail(e.Detail), sealedBy, personal)
 	return nil
 }

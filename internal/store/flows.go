@@ -31,7 +31,7 @@ func (t *Tx) CreateFlow(f Flow) error {
 	if err != nil {
 		return err
 	}
-	t.do(`insert into flows (id, version, browser, state, request, user_id, pending, session_id, used_at, expires_at)
+	t.add(`insert into flows (id, version, browser, state, request, user_id, pending, session_id, used_at, expires_at)
 values ($1, $2, $3, $4, $5, $8, $6, '', 0, $7)`, f.ID, int64(f.Version), f.Browser, string(state), f.Request, []byte{}, micros(f.Expires), string(f.Person))
 	return nil
 }

@@ -3,45 +3,50 @@ package store
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// gatherer sends reads that arrive at the same time to Postgres together, as one pipeline: one write and one read on the
-// socket for all of them, which is most of what a read by primary key costs. What comes alone goes at once. Each read sees
-// what is committed when it runs, as it would alone. Changes are not gathered: tried, one transaction for many callers
-// made each wait for two commits, and Postgres groups the fsyncs of separate ones by itself.
+// gatherer sends what arrives at the same time to Postgres together, as one pipeline: one write and one read on the socket for all of it, which is
+// most of what a row by its primary key costs, and of inserts one commit. What comes alone goes at once. A read sees what is committed when it runs,
+// as it would alone. Of writes only inserts under new ids are gathered (stmt.own): they wait for no lock and no rival, so those of many callers
+// cannot meet others in a ring, nor one caller's conflict undo another's work.
 type gatherer struct {
 	links *links
-	queue chan *reading
+	queue chan *asking
+	write bool
 }
 
-// reading is one read that waits for its rows.
-type reading struct {
-	stmt  stmt
-	each  func(scanner) error
-	fault error     // of each: the caller's own, no reason to fail the others
-	end   time.Time // the caller's deadline
+// asking is what waits for its answer.
+type asking struct {
+	room  [2]query // of asks, mostly
+	asks  []query
+	each  func(scanner) error // of a read
+	fault error               // of each: the caller's own, no reason to fail the others
+	end   time.Time           // the caller's deadline
 	done  chan error
 }
 
 // scan hands a row to each until that fails.
-func (r *reading) scan(s scanner) error {
-	if r.fault == nil {
-		r.fault = r.each(s)
+func (a *asking) scan(s scanner) error {
+	if a.fault == nil {
+		a.fault = a.each(s)
 	}
 	return nil
 }
 
-// errAlone says that a read has to be done by itself: its pipeline failed, perhaps for another.
-var errAlone = errors.New("store: read alone")
+// errAlone says that something has to be done by itself: its pipeline failed, perhaps for another, and nothing of it was done.
+var errAlone = errors.New("store: do it alone")
 
 const (
 	gatherWorkers = 3  // some send while others wait for their answer
-	gatherMost    = 32 // reads in one pipeline
+	gatherMost    = 32 // callers in one pipeline
 )
 
-func newGatherer(links *links, stop <-chan struct{}) *gatherer {
-	g := &gatherer{links: links, queue: make(chan *reading, 4*gatherMost)}
+func newGatherer(links *links, write bool, stop <-chan struct{}) *gatherer {
+	g := &gatherer{links: links, write: write, queue: make(chan *asking, 4*gatherMost)}
 	for range gatherWorkers {
 		go g.work(stop)
 	}
@@ -51,68 +56,96 @@ func newGatherer(links *links, stop <-chan struct{}) *gatherer {
 // read runs one read. It returns when the read is over, which is by the caller's deadline: rows are scanned into the
 // caller's variables, so nobody may leave before.
 func (g *gatherer) read(ctx context.Context, s stmt, each func(scanner) error) error {
-	end, ok := ctx.Deadline()
-	if !ok {
-		end = time.Now().Add(2 * time.Second)
+	a := &asking{each: each, done: make(chan error, 1)}
+	a.asks = append(a.room[:0], query{sql: s.sql, args: s.args, each: a.scan})
+	if err := g.put(ctx, a); err != nil {
+		return err
 	}
-	r := &reading{stmt: s, each: each, end: end, done: make(chan error, 1)}
+	return <-a.done
+}
+
+// change commits stmts. A caller whose time is over leaves, and does not know what became of them.
+func (g *gatherer) change(ctx context.Context, stmts []stmt) error {
+	a := &asking{done: make(chan error, 1)}
+	a.asks = a.room[:0]
+	for _, s := range stmts {
+		a.asks = append(a.asks, query{sql: s.sql, args: s.args})
+	}
+	if err := g.put(ctx, a); err != nil {
+		return err
+	}
 	select {
-	case g.queue <- r:
-		return <-r.done
+	case err := <-a.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *gatherer) put(ctx context.Context, a *asking) error {
+	var ok bool
+	if a.end, ok = ctx.Deadline(); !ok {
+		a.end = time.Now().Add(2 * time.Second)
+	}
+	select {
+	case g.queue <- a:
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
 func (g *gatherer) work(stop <-chan struct{}) {
-	reads := make([]*reading, 0, gatherMost)
+	all := make([]*asking, 0, gatherMost)
 	for {
 		select {
-		case r := <-g.queue:
-			reads = append(reads[:0], r)
+		case a := <-g.queue:
+			all = append(all[:0], a)
 		case <-stop:
 			return
 		}
+		runtime.Gosched() // who else is about to ask does it now
 	more:
-		for len(reads) < gatherMost {
+		for len(all) < gatherMost {
 			select {
-			case r := <-g.queue:
-				reads = append(reads, r)
+			case a := <-g.queue:
+				all = append(all, a)
 			default:
 				break more
 			}
 		}
-		g.send(reads)
+		g.send(all)
 	}
 }
 
-// send does reads together and answers everyone.
-func (g *gatherer) send(reads []*reading) {
-	end := reads[0].end
-	for _, r := range reads[1:] {
-		if r.end.Before(end) {
-			end = r.end
+// send does all together and answers everyone. Reads have the time of the least patient caller, because none may leave; writes that of the most
+// patient. Only of an error that Postgres itself tells it is known that nothing of the writes was done.
+func (g *gatherer) send(all []*asking) {
+	end := all[0].end
+	queries := make([]query, 0, 2*len(all))
+	for _, a := range all {
+		if g.write == a.end.After(end) {
+			end = a.end
 		}
+		queries = append(queries, a.asks...)
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), end)
 	defer cancel()
 	l, err := g.links.take(ctx)
 	if err == nil {
-		queries := make([]query, len(reads))
-		for i, r := range reads {
-			queries[i] = query{sql: r.stmt.sql, args: r.stmt.args, each: r.scan}
-		}
 		err = l.run(ctx, queries)
 		g.links.give(l)
 	}
-	if err != nil && len(reads) > 1 {
-		err = errAlone
+	if err != nil && len(all) > 1 {
+		if _, told := errors.AsType[*pgconn.PgError](err); told || !g.write {
+			err = errAlone
+		}
 	}
-	for _, r := range reads {
+	for _, a := range all {
 		if err == nil {
-			r.done <- r.fault
+			a.done <- a.fault
 		} else {
-			r.done <- err
+			a.done <- err
 		}
 	}
 }

@@ -30,7 +30,7 @@ type Grant struct {
 
 // CreateGrant stores g.
 func (t *Tx) CreateGrant(g Grant) {
-	t.do(`insert into grants (id, client_id, user_id, session_id, data, code_until, code_used_at, gen, rotated_at, expires_at, revoked_at, created_at)
+	t.add(`insert into grants (id, client_id, user_id, session_id, data, code_until, code_used_at, gen, rotated_at, expires_at, revoked_at, created_at)
 values ($1, $2, $3, $4, $5, $6, 0, 0, 0, $7, 0, $8)`, g.ID, string(g.Client), nullable(string(g.User)), nullable(string(g.Session)), g.Data,
 		micros(g.CodeUntil), micros(g.Expires), micros(t.now))
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"regexp"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 type postgres struct {
 	links *links
 	reads *gatherer
+	adds  *gatherer
 	stop  chan struct{}
 	texts sync.Map // text of a stmt → how it is sent; see write
 }
@@ -23,7 +25,7 @@ func openPostgres(url string, lock time.Duration) (*postgres, error) {
 		return nil, err
 	}
 	stop := make(chan struct{})
-	return &postgres{links: links, stop: stop, reads: newGatherer(links, stop)}, nil
+	return &postgres{links: links, stop: stop, reads: newGatherer(links, false, stop), adds: newGatherer(links, true, stop)}, nil
 }
 
 func (p *postgres) name() string { return "postgres" }
@@ -123,6 +125,11 @@ func (u *postgresUnit) run(ctx context.Context, b batch) error {
 			return err
 		}
 	}
+	if u.write && !u.open && b.commit && b.each == nil && own(b.stmts) {
+		if err := u.engine.adds.change(ctx, u.engine.writes(b.stmts)); err != errAlone {
+			return err
+		}
+	}
 	if u.link == nil {
 		l, err := u.engine.links.take(ctx)
 		if err != nil {
@@ -156,6 +163,11 @@ func (u *postgresUnit) run(ctx context.Context, b batch) error {
 		u.open = false
 	}
 	return err
+}
+
+// own reports whether stmts do nothing but insert rows under new ids.
+func own(stmts []stmt) bool {
+	return len(stmts) > 0 && !slices.ContainsFunc(stmts, func(s stmt) bool { return !s.own })
 }
 
 func (u *postgresUnit) end() error {

@@ -17,7 +17,7 @@ type Pushed struct {
 
 // CreatePushed stores p.
 func (t *Tx) CreatePushed(p Pushed) {
-	t.do("insert into pushed (id, client_id, data, used_at, expires_at) values ($1, $2, $3, 0, $4)", p.ID, string(p.Client), p.Data, micros(p.Expires))
+	t.add("insert into pushed (id, client_id, data, used_at, expires_at) values ($1, $2, $3, 0, $4)", p.ID, string(p.Client), p.Data, micros(p.Expires))
 }
 
 // PushedByID reads a pushed request, used or not, in time or not; ErrNotFound if there is none.

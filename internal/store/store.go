@@ -200,6 +200,11 @@ func (db *DB) once(ctx context.Context, o audit.Origin, write bool, fn func(*Tx)
 // do queues a write that decides nothing.
 func (t *Tx) do(sql string, args ...any) { t.queue = append(t.queue, stmt{sql: sql, args: args}) }
 
+// add queues the insert of a row under a new id, of which nobody else can know yet.
+func (t *Tx) add(sql string, args ...any) {
+	t.queue = append(t.queue, stmt{sql: sql, args: args, own: true})
+}
+
 // must queues a conditional write: if it touches no row the whole unit fails with ErrConflict.
 func (t *Tx) must(sql string, args ...any) {
 	t.queue = append(t.queue, stmt{sql: sql, args: args, must: true})

@@ -5,6 +5,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -175,15 +176,22 @@ func (s *server) start() error {
 		if s.port, err = freePort(); err != nil {
 			return err
 		}
-		// No test pulls the plug, which alone would tell an fsync from none.
 		err = s.listen(data, run("postgres", "-D", data, "-k", s.dir, "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1",
-			"-c", "max_connections=300", "-c", "shared_buffers=64MB", "-c", "fsync=off"))
+			"-c", "max_connections=300", "-c", "shared_buffers=64MB", "-c", "fsync="+fsync()))
 		if err != errEnded {
 			return err
 		}
 	}
 	text, _ := os.ReadFile(filepath.Join(s.dir, "log"))
 	return fmt.Errorf("%w\n%s", err, text)
+}
+
+// fsync is off in tests: none pulls the plug, which alone would tell the difference. A benchmark pays for it.
+func fsync() string {
+	if bench := flag.Lookup("test.bench"); bench != nil && bench.Value.String() != "" {
+		return "on"
+	}
+	return "off"
 }
 
 var errEnded = errors.New("postgres did not start")
