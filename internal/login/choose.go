@@ -31,10 +31,13 @@ func (s *Service) choose(ctx context.Context, o audit.Origin, in store.SignIn, a
 		return s.shown(ctx, in, ErrStale) // the next answer is refused, and says why in the trail
 	}
 	var text notify.Prepared
-	var err error
+	rules, err := s.rules(ctx, in.Person)
+	if err != nil {
+		return Result{}, err
+	}
 	if next.Step == flow.SMS {
 		err = s.db.Change(ctx, o, func(t *store.Tx) (err error) {
-			if text, err = s.text(ctx, t, o, next, in.Person, a); err != nil {
+			if text, err = s.text(t, rules.SMS, o, next, in.Person, a); err != nil {
 				return err
 			}
 			return t.AdvanceFlow(next, in.Flow.Version)

@@ -11,6 +11,7 @@ import (
 	"github.com/portvakt/portvakt/internal/flow"
 	"github.com/portvakt/portvakt/internal/lockout"
 	"github.com/portvakt/portvakt/internal/notify"
+	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/user"
 )
@@ -259,11 +260,7 @@ func (s *Service) word(p *store.Person, key string) string {
 }
 
 // text prepares the message of the step SMS.
-func (s *Service) text(ctx context.Context, t *store.Tx, o audit.Origin, f store.Flow, p *store.Person, a Answer) (notify.Prepared, error) {
-	rules, err := s.rules(ctx, p)
-	if err != nil {
-		return notify.Prepared{}, err
-	}
+func (s *Service) text(t *store.Tx, rules policy.SMS, o audit.Origin, f store.Flow, p *store.Person, a Answer) (notify.Prepared, error) {
 	all, err := t.FactorsOf(p.ID)
 	if err != nil {
 		return notify.Prepared{}, err
@@ -277,7 +274,7 @@ func (s *Service) text(ctx context.Context, t *store.Tx, o audit.Origin, f store
 			x.Number = one.Secret
 		}
 	}
-	return s.Notify.Prepare(t, x, rules.SMS)
+	return s.Notify.Prepare(t, x, rules)
 }
 
 // showText says what became of the message.

@@ -198,7 +198,7 @@ func (s *Service) write(ctx context.Context, t *store.Tx, o audit.Origin, in sto
 	}
 	if v.Reason == "" && next.Step == flow.SMS {
 		var err error
-		if w.text, err = s.text(ctx, t, o, next, in.Person, a); err != nil {
+		if w.text, err = s.text(t, c.rules.SMS, o, next, in.Person, a); err != nil {
 			return w, err
 		}
 	}

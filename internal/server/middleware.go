@@ -72,7 +72,10 @@ func (s *Server) finish(a *answer, r *http.Request) {
 		return
 	}
 	level := slog.LevelDebug
-	if a.status >= 500 && !(r.Context().Err() != nil && errors.Is(a.fault, context.Canceled)) { // who went away is no fault of ours
+	switch {
+	case a.status >= 500 && r.Context().Err() != nil && errors.Is(a.fault, context.Canceled): // somebody went away
+		level = slog.LevelWarn
+	case a.status >= 500:
 		level = slog.LevelError
 	}
 	if s.Log.Enabled(r.Context(), level) {

@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -17,6 +19,8 @@ type gatherer struct {
 	links *links
 	queue chan *asking
 	write bool
+	stop  <-chan struct{}
+	work  sync.WaitGroup // the workers
 }
 
 // asking is what waits for its answer.
@@ -24,13 +28,16 @@ type asking struct {
 	room  [2]query // of asks, mostly
 	asks  []query
 	each  func(scanner) error // of a read
+	begun bool                // each was called
 	fault error               // of each: the caller's own, no reason to fail the others
-	end   time.Time           // the caller's deadline
+	ctx   context.Context
+	end   time.Time // of ctx
 	done  chan error
 }
 
 // scan hands a row to each until that fails.
 func (a *asking) scan(s scanner) error {
+	a.begun = true
 	if a.fault == nil {
 		a.fault = a.each(s)
 	}
@@ -41,14 +48,15 @@ func (a *asking) scan(s scanner) error {
 var errAlone = errors.New("store: do it alone")
 
 const (
-	gatherWorkers = 3  // some send while others wait for their answer
-	gatherMost    = 32 // callers in one pipeline
+	gatherWorkers = 3                      // some send while others wait for their answer
+	gatherMost    = 32                     // callers in one pipeline
+	gatherLeft    = 100 * time.Millisecond // who has less goes alone, and spoils nobody's pipeline
 )
 
 func newGatherer(links *links, write bool, stop <-chan struct{}) *gatherer {
-	g := &gatherer{links: links, write: write, queue: make(chan *asking, 4*gatherMost)}
+	g := &gatherer{links: links, write: write, queue: make(chan *asking, 4*gatherMost), stop: stop}
 	for range gatherWorkers {
-		go g.work(stop)
+		g.work.Go(g.run)
 	}
 	return g
 }
@@ -61,7 +69,13 @@ func (g *gatherer) read(ctx context.Context, s stmt, each func(scanner) error) e
 	if err := g.put(ctx, a); err != nil {
 		return err
 	}
-	return <-a.done
+	select {
+	case err := <-a.done:
+		return err
+	case <-g.stop:
+		g.work.Wait()
+		return a.answer(fmt.Errorf("%w: it is being closed", ErrOutage))
+	}
 }
 
 // change commits stmts. A caller whose time is over leaves, and does not know what became of them.
@@ -78,14 +92,30 @@ func (g *gatherer) change(ctx context.Context, stmts []stmt) error {
 	case err := <-a.done:
 		return err
 	case <-ctx.Done():
-		return ctx.Err()
+		return a.answer(ctx.Err())
+	}
+}
+
+// answer is what became of a, or else if nobody knows.
+func (a *asking) answer(otherwise error) error {
+	select {
+	case err := <-a.done:
+		return err
+	default:
+		return otherwise
 	}
 }
 
 func (g *gatherer) put(ctx context.Context, a *asking) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	var ok bool
 	if a.end, ok = ctx.Deadline(); !ok {
 		a.end = time.Now().Add(2 * time.Second)
+	}
+	if a.ctx = ctx; time.Until(a.end) < gatherLeft {
+		return errAlone
 	}
 	select {
 	case g.queue <- a:
@@ -95,13 +125,13 @@ func (g *gatherer) put(ctx context.Context, a *asking) error {
 	}
 }
 
-func (g *gatherer) work(stop <-chan struct{}) {
+func (g *gatherer) run() {
 	all := make([]*asking, 0, gatherMost)
 	for {
 		select {
 		case a := <-g.queue:
 			all = append(all[:0], a)
-		case <-stop:
+		case <-g.stop:
 			return
 		}
 		runtime.Gosched() // who else is about to ask does it now
@@ -115,37 +145,51 @@ func (g *gatherer) work(stop <-chan struct{}) {
 			}
 		}
 		g.send(all)
+		clear(all)
 	}
 }
 
-// send does all together and answers everyone. Reads have the time of the least patient caller, because none may leave; writes that of the most
-// patient. Only of an error that Postgres itself tells it is known that nothing of the writes was done.
+// send does all together and answers everyone who is still there. Reads have the time of the least patient caller, because none may leave; writes
+// that of the most patient.
 func (g *gatherer) send(all []*asking) {
 	end := all[0].end
-	queries := make([]query, 0, 2*len(all))
 	for _, a := range all {
 		if g.write == a.end.After(end) {
 			end = a.end
 		}
-		queries = append(queries, a.asks...)
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), end)
 	defer cancel()
 	l, err := g.links.take(ctx)
+	here, queries := all[:0], make([]query, 0, 2*len(all))
+	for _, a := range all {
+		if gone := a.ctx.Err(); gone != nil {
+			a.done <- gone
+			continue
+		}
+		here, queries = append(here, a), append(queries, a.asks...)
+	}
 	if err == nil {
-		err = l.run(ctx, queries)
+		if len(here) > 0 {
+			err = l.run(ctx, queries)
+		}
 		g.links.give(l)
 	}
-	if err != nil && len(all) > 1 {
-		if _, told := errors.AsType[*pgconn.PgError](err); told || !g.write {
-			err = errAlone
-		}
-	}
-	for _, a := range all {
-		if err == nil {
+	for i, a := range here {
+		if err == nil || !g.write && queries[i].over { // what a read was given whole is right, whatever came to the others
 			a.done <- a.fault
 		} else {
-			a.done <- err
+			a.done <- g.outcome(err, a, len(here))
 		}
 	}
+}
+
+// outcome is what a caller among n is told of the fault of their pipeline: errAlone if nothing of theirs was done, and it may be another's. Of writes
+// that is known only if Postgres says what it refused.
+func (g *gatherer) outcome(err error, a *asking, n int) error {
+	_, told := errors.AsType[*pgconn.PgError](err)
+	if n > 1 && !a.begun && (!g.write || told && !errors.Is(classify(err), ErrOutage)) {
+		return errAlone
+	}
+	return err
 }

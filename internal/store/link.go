@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -27,6 +28,7 @@ type query struct {
 	sql  string
 	args []any
 	each func(scanner) error
+	over bool // its result was consumed whole
 }
 
 var binaryResults = []int16{pgBinary}
@@ -74,6 +76,10 @@ func (l *link) pipeline(pipe *pgconn.Pipeline, queries []query) error {
 			pipe.SendQueryStatement(s, values, formats, binaryResults)
 			continue
 		}
+		if j := slices.IndexFunc(queries[:i], func(e query) bool { return e.sql == q.sql }); j >= 0 && names[j] != "" {
+			pipe.SendQueryPrepared(names[j], values, formats, binaryResults) // it was prepared a moment ago
+			continue
+		}
 		if len(l.known) < linkTexts {
 			l.made++
 			names[i] = "s" + strconv.Itoa(l.made)
@@ -102,6 +108,7 @@ func (l *link) pipeline(pipe *pgconn.Pipeline, queries []query) error {
 		if err := consume(result, q.each); err != nil {
 			return err
 		}
+		queries[i].over = true
 	}
 	return nil
 }

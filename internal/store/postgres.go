@@ -120,7 +120,7 @@ type postgresUnit struct {
 }
 
 func (u *postgresUnit) run(ctx context.Context, b batch) error {
-	if !u.write && len(b.stmts) == 1 && b.each != nil {
+	if !u.write && u.link == nil && len(b.stmts) == 1 && b.each != nil { // who holds a connection must not wait for who needs one
 		if err := u.engine.reads.read(ctx, b.stmts[0], b.each); err != errAlone {
 			return err
 		}
