@@ -31,6 +31,7 @@ import (
 	"github.com/portvakt/portvakt/internal/notify"
 	"github.com/portvakt/portvakt/internal/oidc"
 	"github.com/portvakt/portvakt/internal/passwords"
+	"github.com/portvakt/portvakt/internal/policy"
 	"github.com/portvakt/portvakt/internal/server"
 	"github.com/portvakt/portvakt/internal/sms"
 	"github.com/portvakt/portvakt/internal/store"
@@ -156,8 +157,8 @@ func New(t testing.TB, dbURL string, o Options) *Site {
 	return s
 }
 
-// Second runs another instance beside s on the same database and keys. Cookies of one are good at the other, and who sends a message is nobody's
-// business: both write to the same files.
+// Second runs another instance beside s on the same database and keys. Cookies of one are good at the other, and the messages of
+// both are in the same files.
 func (s *Site) Second(t testing.TB) *Site {
 	t.Helper()
 	o := s.options
@@ -182,20 +183,22 @@ func (s *Site) Settle(t testing.TB) {
 
 func (s *Site) settled(t testing.TB) bool {
 	t.Helper()
-	same := true
-	storetest.View(t, s.DB, func(tx *store.Tx) error {
-		stored, err := tx.Policy()
-		if err != nil {
-			return err
-		}
-		now, err := s.DB.Policy(tx.Context())
-		same = reflect.DeepEqual(stored, now)
-		return errors.Join(err, tx.Clients(func(c store.Client) error {
-			now, err := s.DB.Client(tx.Context(), c.ID)
-			same = same && err == nil && reflect.DeepEqual(c.Client, now.Client)
-			return err
-		}))
+	var rules policy.Policy
+	var clients []store.Client
+	storetest.View(t, s.DB, func(tx *store.Tx) (err error) {
+		clients = nil
+		rules, err = tx.Policy()
+		return errors.Join(err, tx.Clients(func(c store.Client) error { clients = append(clients, c); return nil }))
 	})
+	now, err := s.DB.Policy(t.Context())
+	same := reflect.DeepEqual(rules, now)
+	for _, stored := range clients {
+		c, fault := s.DB.Client(t.Context(), stored.ID)
+		same, err = same && fault == nil && reflect.DeepEqual(stored.Client, c.Client), errors.Join(err, fault)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	return same
 }
 
