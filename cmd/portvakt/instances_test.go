@@ -83,8 +83,8 @@ func (in *installation) over(command string, over func(*visitor) bool, bases ...
 			if over(v) {
 				break
 			}
-			if began.Sub(done) > 5*time.Second {
-				in.t.Errorf("user %s: 5 seconds later instance %d shows %s", command, i, v.at)
+			if began.Sub(done) > time.Second {
+				in.t.Errorf("user %s: a second later instance %d shows %s", command, i, v.at)
 				break
 			}
 		}

@@ -211,7 +211,7 @@ func (d *demo) register(address string, args ...string) {
 			d.t.Logf("the service knew of a new application after %s", took.Round(time.Millisecond))
 			return
 		}
-		if took > 15*time.Second {
+		if took > 5*time.Second {
 			d.t.Fatalf("the service does not know of a new application after %s: status %d", took, status)
 		}
 	}

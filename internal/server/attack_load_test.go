@@ -35,22 +35,28 @@ func TestLarge(t *testing.T) {
 	page := start(t, b)
 	_, form := page.Form(t)
 	large := strings.Repeat("x", 10<<20)
-	deadline := 10 * time.Second
+	deadline := 2 * time.Second
 	for path, media := range map[string]string{"/token": "application/x-www-form-urlencoded", "/introspect": "application/x-www-form-urlencoded", "/revoke": "application/x-www-form-urlencoded",
 		"/authorize": "application/x-www-form-urlencoded", "/logout": "application/x-www-form-urlencoded", page.URL.Path: "application/x-www-form-urlencoded",
 		"/userinfo": "application/json", "/link/x": "multipart/form-data; boundary=x", "/nowhere": "text/plain"} {
-		began := time.Now()
-		r, err := http.NewRequest(http.MethodPost, a.URL+path, io.MultiReader(strings.NewReader("form_token="+url.QueryEscape(form.Get("form_token"))+"&x="), strings.NewReader(large)))
-		ok(t, err)
-		r.Header.Set("Content-Type", media)
-		resp, err := b.Client.Do(r)
-		if err != nil {
-			continue // the connection was closed on us: refused too
-		}
-		resp.Body.Close()
-		if resp.StatusCode < 400 || resp.StatusCode >= 500 || time.Since(began) > deadline {
-			t.Errorf("DO-01: 10 MB to %s got %d after %v", path, resp.StatusCode, time.Since(began))
-		}
+		servertest.Thrice(t, func() error {
+			began := time.Now()
+			r, err := http.NewRequest(http.MethodPost, a.URL+path, io.MultiReader(strings.NewReader("form_token="+url.QueryEscape(form.Get("form_token"))+"&x="), strings.NewReader(large)))
+			ok(t, err)
+			r.Header.Set("Content-Type", media)
+			resp, err := b.Client.Do(r)
+			if err != nil {
+				return nil // the connection was closed on us: refused too
+			}
+			resp.Body.Close()
+			if resp.StatusCode < 400 || resp.StatusCode >= 500 {
+				t.Errorf("DO-01: 10 MB to %s got %d", path, resp.StatusCode)
+			}
+			if took := time.Since(began); took > deadline {
+				return fmt.Errorf("DO-01: 10 MB to %s are refused after %v", path, took)
+			}
+			return nil
+		})
 	}
 	r := request(t, http.MethodGet, a.URL+"/account")
 	r.Header.Set("X-Large", large[:64<<10])
@@ -64,10 +70,16 @@ func TestLarge(t *testing.T) {
 	for i := range 8000 {
 		many += fmt.Sprintf("&a%d=", i)
 	}
-	began := time.Now()
-	if p := a.postRaw(t, "/token", many); p.Status < 400 || p.Status >= 500 || time.Since(began) > deadline {
-		t.Errorf("DO-01: 8,000 fields got %d after %v", p.Status, time.Since(began))
-	}
+	servertest.Thrice(t, func() error {
+		began := time.Now()
+		if p := a.postRaw(t, "/token", many); p.Status < 400 || p.Status >= 500 {
+			t.Errorf("DO-01: 8,000 fields got %d", p.Status)
+		}
+		if took := time.Since(began); took > deadline {
+			return fmt.Errorf("DO-01: 8,000 fields are refused after %v", took)
+		}
+		return nil
+	})
 }
 
 func (a *attack) postRaw(t testing.TB, path, body string) *servertest.Page {
@@ -257,9 +269,16 @@ func TestSlow(t *testing.T) {
 		}
 		conns = append(conns, c)
 	}
-	began := time.Now()
-	if !in(a.signIn(t, "alice", servertest.TOTP)) || time.Since(began) > 15*time.Second {
-		t.Errorf("DO-02: a sign-in beside slow connections took %v", time.Since(began))
+	began, least := time.Now(), time.Hour
+	for i := 0; i < 3 && least > 5*time.Second; i++ { // a busy machine
+		one := time.Now()
+		if !in(a.signIn(t, "alice", servertest.TOTP)) {
+			t.Error("DO-02: nobody signs in beside slow connections")
+		}
+		least = min(least, time.Since(one))
+	}
+	if least > 5*time.Second {
+		t.Errorf("DO-02: a sign-in beside slow connections took %v", least)
 	}
 	for _, c := range conns {
 		ok(t, c.SetReadDeadline(began.Add(20*time.Second)))

@@ -106,7 +106,13 @@ func TestOutage(t *testing.T) {
 			if p.Status != http.StatusServiceUnavailable || p.Header.Get("Retry-After") == "" {
 				t.Errorf("%s: got %d, Retry-After %q: %.120s", what, p.Status, p.Header.Get("Retry-After"), p.Body)
 			}
-			if took := time.Since(began); took > 8*time.Second { // two looks of 2 s each, on a busy machine
+			took := time.Since(began)
+			for i := 0; i < 2 && took > 5*time.Second; i++ { // a busy machine is asked again
+				began = time.Now()
+				call()
+				took = time.Since(began)
+			}
+			if took > 5*time.Second {
 				t.Errorf("%s: took %v", what, took)
 			}
 			for _, never := range []string{"invalid_client", "invalid_grant", `"active"`, "wrong", "password is not right"} {

@@ -134,11 +134,17 @@ func TestOriginsOutage(t *testing.T) {
 			return a.origin(t, http.MethodPost, "/token", "https://app.example", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}, "client_id": {"pub"}})
 		},
 	} {
-		begun := time.Now()
-		p := call()
-		if took := time.Since(begun); p.Status != http.StatusServiceUnavailable || p.Header.Get("Retry-After") == "" || took > 5*time.Second {
-			t.Errorf("FT-03: %s during an outage: %d after %s: %s", name, p.Status, took, p.Body)
-		}
+		servertest.Thrice(t, func() error {
+			begun := time.Now()
+			p := call()
+			if p.Status != http.StatusServiceUnavailable || p.Header.Get("Retry-After") == "" {
+				t.Errorf("FT-03: %s during an outage: %d %s", name, p.Status, p.Body)
+			}
+			if took := time.Since(begun); took > 4*time.Second {
+				return fmt.Errorf("FT-03: %s during an outage takes %s", name, took)
+			}
+			return nil
+		})
 	}
 	storetest.Continue()
 }
