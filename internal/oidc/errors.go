@@ -131,6 +131,11 @@ func (p *Provider) writeFault(w http.ResponseWriter, err error) {
 	writeJSON(w, http.StatusInternalServerError, wireError{"server_error", ""})
 }
 
+// Late answers a request whose body did not come in time. Nothing of it was looked at, and nothing is recorded.
+func Late(w http.ResponseWriter) {
+	writeJSON(w, http.StatusRequestTimeout, wireError{"invalid_request", "The body did not come in time. Send it again."})
+}
+
 // Fault hands err to a response writer that wants to log it (server's does).
 func Fault(w http.ResponseWriter, err error) {
 	if l, ok := w.(interface{ LogFault(error) }); ok {

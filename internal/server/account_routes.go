@@ -62,9 +62,7 @@ func (s *Server) lock(w http.ResponseWriter, r *http.Request, me account.Self) {
 // ticked is form for a page with boxes that share one name: that field may stand several times. They come to next in r.Form.
 func (s *Server) ticked(name string, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if err := r.ParseForm(); err != nil {
-			r.PostForm, r.Form = nil, nil // readForm meets the same fault, and tells it
-		} else {
+		if readEarly(r) == nil { // readForm tells a fault
 			r.Form[name] = r.PostForm[name]
 			delete(r.PostForm, name)
 		}

@@ -3,8 +3,10 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"mime"
 	"net/http"
+	"os"
 
 	"github.com/portvakt/portvakt/internal/account"
 	"github.com/portvakt/portvakt/internal/factor"
@@ -57,6 +59,23 @@ func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 	s.problem(w, r, status, name, "")
 }
 
+// readEarly reads the form of r, if it has one. Whoever reads it later meets the same fault.
+func readEarly(r *http.Request) error {
+	err := r.ParseForm()
+	if err != nil {
+		r.Form, r.PostForm, r.Body = nil, nil, io.NopCloser(broken{err})
+	}
+	return err
+}
+
+// late reports whether a body did not come within the time that a connection has for it. The request's context is over then.
+func late(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+// broken is a body that cannot be read.
+type broken struct{ err error }
+
+func (b broken) Read([]byte) (int, error) { return 0, b.err }
+
 // readForm reads a form of at most 64 KiB in which every field stands once, and answers for itself if it cannot.
 func (s *Server) readForm(w http.ResponseWriter, r *http.Request) bool {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -66,9 +85,12 @@ func (s *Server) readForm(w http.ResponseWriter, r *http.Request) bool {
 	}
 	if err := r.ParseForm(); err != nil {
 		var large *http.MaxBytesError
-		if errors.As(err, &large) {
+		switch {
+		case errors.As(err, &large):
 			s.problem(w, r, http.StatusRequestEntityTooLarge, "too_large", "")
-		} else {
+		case late(err):
+			s.problem(w, r, http.StatusRequestTimeout, "bad_form", "")
+		default:
 			s.problem(w, r, http.StatusBadRequest, "bad_form", "")
 		}
 		return false

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -84,9 +86,13 @@ func (s *Server) finish(a *answer, r *http.Request) {
 }
 
 // protocol hands a request with its origin to an endpoint that answers by itself. All its looks into the database together may take what one may:
-// an outage is told within 2 seconds.
+// an outage is told within 2 seconds. Their time begins when the form is here, so that a slow client is not told of an outage.
 func (s *Server) protocol(fn func(http.ResponseWriter, *http.Request, audit.Origin)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && late(readEarly(r)) {
+			oidc.Late(w)
+			return
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), s.DB.Timeout())
 		defer cancel()
 		if s.Cert != "" {
@@ -109,7 +115,17 @@ func (s *Server) certified(ctx context.Context, r *http.Request) context.Context
 // registration is protocol for an endpoint that may have to wait for an answer from elsewhere; each of its looks into the database has a limit of
 // its own.
 func (s *Server) registration(fn func(http.ResponseWriter, *http.Request, audit.Origin)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) { fn(w, r, s.origin(w, r)) }
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if late(err) {
+			oidc.Late(w)
+			return
+		}
+		if r.Body = io.NopCloser(bytes.NewReader(body)); err != nil {
+			r.Body = io.NopCloser(broken{err})
+		}
+		fn(w, r, s.origin(w, r))
+	}
 }
 
 // noHead refuses HEAD where a GET has effects: the mux would take it for one.
