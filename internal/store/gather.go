@@ -13,11 +13,13 @@ import (
 
 // gatherer sends what arrives at the same time to Postgres together, as one pipeline: one write and one read on the socket for all of it, which is
 // most of what a row by its primary key costs, and of inserts one commit. What comes alone goes at once. A read sees what is committed when it runs,
-// as it would alone. Of writes only inserts under new ids are gathered (stmt.own): they wait for no lock and no rival, so those of many callers
+// as it would alone. While what went out is quick to come back, nothing more goes out than turns say: who asks meanwhile makes the next pipeline
+// larger, and a commit costs the same for eight as for one. Of writes only inserts under new ids are gathered (stmt.own): they wait for no lock and no rival, so those of many callers
 // cannot meet others in a ring, nor one caller's conflict undo another's work.
 type gatherer struct {
 	links *links
 	queue chan *asking
+	turns chan struct{} // one for each pipeline that is out, but for slow ones
 	write bool
 	stop  <-chan struct{}
 	work  sync.WaitGroup // the workers
@@ -48,13 +50,20 @@ func (a *asking) scan(s scanner) error {
 var errAlone = errors.New("store: do it alone")
 
 const (
-	gatherWorkers = 3                      // some send while others wait for their answer
+	gatherReads   = 2                      // quick pipelines at once: one is read by Postgres while the other is made and answered
+	gatherWrites  = 1                      // a second would halve the first, and both would be synced to disk
+	gatherWorkers = 3                      // pipelines at once, with those that are slow
+	gatherSlow    = 5 * time.Millisecond   // who is out for longer holds nobody back
 	gatherMost    = 32                     // callers in one pipeline
 	gatherLeft    = 100 * time.Millisecond // who has less goes alone, and spoils nobody's pipeline
 )
 
 func newGatherer(links *links, write bool, stop <-chan struct{}) *gatherer {
-	g := &gatherer{links: links, write: write, queue: make(chan *asking, 4*gatherMost), stop: stop}
+	turns := gatherReads
+	if write {
+		turns = gatherWrites
+	}
+	g := &gatherer{links: links, write: write, queue: make(chan *asking, 4*gatherMost), turns: make(chan struct{}, turns), stop: stop}
 	for range gatherWorkers {
 		g.work.Go(g.run)
 	}
@@ -127,7 +136,13 @@ func (g *gatherer) put(ctx context.Context, a *asking) error {
 
 func (g *gatherer) run() {
 	all := make([]*asking, 0, gatherMost)
-	for {
+	slow := time.AfterFunc(time.Hour, func() { <-g.turns })
+	for slow.Stop(); ; {
+		select {
+		case g.turns <- struct{}{}:
+		case <-g.stop:
+			return
+		}
 		select {
 		case a := <-g.queue:
 			all = append(all[:0], a)
@@ -144,8 +159,11 @@ func (g *gatherer) run() {
 				break more
 			}
 		}
+		slow.Reset(gatherSlow)
 		g.send(all)
-		clear(all)
+		if clear(all); slow.Stop() {
+			<-g.turns
+		}
 	}
 }
 

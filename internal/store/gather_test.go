@@ -148,3 +148,38 @@ func written(t *testing.T, address, round string) (grants, events, commits int) 
 	}
 	return grants, events, commits
 }
+
+// TestSlowPipelines: reads that wait in Postgres, as many as may be out at once, hold nobody else back.
+func TestSlowPipelines(t *testing.T) {
+	address := storetest.Postgres(t)
+	db := storetest.Open(t, address)
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), "begin; lock table grants"); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for i := range 2 {
+		all.Go(func() {
+			err := db.View(context.Background(), func(tx *store.Tx) error { _, err := tx.GrantByID("x"); return err })
+			if !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("a read that had to wait got %v", err)
+			}
+		})
+		for waiting := 0; waiting <= i; {
+			if err := conn.QueryRow(t.Context(), "select count(*) from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())").Scan(&waiting); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 10 {
+		storetest.View(t, db, func(tx *store.Tx) error { _, err := tx.Value("x"); return err })
+	}
+	if _, err := conn.Exec(t.Context(), "commit"); err != nil {
+		t.Fatal(err)
+	}
+	all.Wait()
+}
