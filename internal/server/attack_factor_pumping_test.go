@@ -16,9 +16,15 @@ import (
 // sent counts the text messages that went out, from every instance, once each has been told of.
 func (a *attack) sent(t testing.TB) int {
 	t.Helper()
-	made := len(a.Events(t, audit.ChallengeMade))
-	eventually(t, "every message is on record", func() bool { return len(a.Events(t, audit.SMSSent, audit.SMSFailed)) == made })
-	return len(a.Events(t, audit.SMSSent))
+	var n map[audit.Kind]int
+	eventually(t, "every message is on record", func() bool {
+		n = map[audit.Kind]int{}
+		for _, e := range a.Events(t, audit.ChallengeMade, audit.SMSSent, audit.SMSFailed) {
+			n[e.Kind]++
+		}
+		return n[audit.SMSSent]+n[audit.SMSFailed] == n[audit.ChallengeMade]
+	})
+	return n[audit.SMSSent]
 }
 
 // TestAttackFactorTextNever (SM-01, SM-02): no message before a right password, whatever is pressed.
