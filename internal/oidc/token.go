@@ -122,6 +122,7 @@ func (u *unit) commit(ctx context.Context) error {
 	event := audit.Event{Kind: audit.TokenIssued, Actor: string(u.client.ID), Client: string(u.client.ID),
 		Detail: map[string]string{"scope": u.data.Scope}}
 	u.certified(&event)
+	was := u.grant
 	err := u.p.db.Change(ctx, u.origin, func(t *store.Tx) error {
 		if err := u.spend(t); err != nil {
 			return err
@@ -160,13 +161,30 @@ func (u *unit) commit(ctx context.Context) error {
 		return u.commit(ctx)
 	}
 	if errors.Is(err, store.ErrConflict) {
-		u.reuse, u.reason = true, audit.Replayed
-		return fosite.ErrInvalidGrant.WithHint("It was used by another request at the same time.")
+		return u.lost(ctx, was)
 	}
 	if err != nil {
 		u.fault = err
 	}
 	return err
+}
+
+// lost says why a conditional use found nothing to use: the grant ended meanwhile, as by a sign-out, or a rival used what was presented, which is a
+// replay.
+func (u *unit) lost(ctx context.Context, was *store.Grant) error {
+	u.grant = nil
+	ended := u.loadGrant(ctx, u.token) != nil
+	switch {
+	case u.fault != nil:
+		return u.fault
+	case u.grant == nil:
+		u.grant = was
+	}
+	if ended && was != nil && u.grant.Gen == was.Gen && u.grant.CodeUsed.Equal(was.CodeUsed) {
+		return fosite.ErrInvalidGrant.WithHint("It was revoked while this request was under way.")
+	}
+	u.reuse, u.reason = true, audit.Replayed
+	return fosite.ErrInvalidGrant.WithHint("It was used by another request at the same time.")
 }
 
 // raced reports whether a rival rotated the refresh token a moment ago, so that this request may have the same successor.
