@@ -95,6 +95,9 @@ func (d document) read(r io.Reader, out any) (map[string]any, error) {
 	if len(text) > maxFile {
 		return nil, fmt.Errorf("%s is larger than %d MiB", d.name, maxFile>>20)
 	}
+	if line := tagged(text); line > 0 {
+		return nil, fmt.Errorf("%s, line %d: a value that begins with ! is read as a tag; put it in quotation marks", d.name, line)
+	}
 	in := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict())
 	if err := in.Decode(out); err != nil && !errors.Is(err, io.EOF) {
 		return nil, d.fault(d.name, text, err)

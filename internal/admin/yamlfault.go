@@ -74,19 +74,40 @@ func wanted(t reflect.Type) string {
 	return "text; put it in quotation marks"
 }
 
-// wrongDuration gives the line of the first duration that does not read, which the decoder does not tell; 0 if there
-// is none.
-func wrongDuration(text []byte) int {
+// tagged gives the line of the first tag, which would make nothing of the value that it begins; 0 if there is none.
+func tagged(text []byte) int {
+	v := &tags{}
+	walk(v, text)
+	return v.line
+}
+
+// walk shows v every node of a text that can be read.
+func walk(v ast.Visitor, text []byte) {
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
-		return 0
+		return
 	}
-	v := &durations{}
 	for _, doc := range file.Docs {
 		if doc.Body != nil {
 			ast.Walk(v, doc.Body)
 		}
 	}
+}
+
+type tags struct{ line int }
+
+func (t *tags) Visit(n ast.Node) ast.Visitor {
+	if tag, ok := n.(*ast.TagNode); ok && t.line == 0 {
+		t.line = tag.Start.Position.Line
+	}
+	return t
+}
+
+// wrongDuration gives the line of the first duration that does not read, which the decoder does not tell; 0 if there
+// is none.
+func wrongDuration(text []byte) int {
+	v := &durations{}
+	walk(v, text)
 	return v.line
 }
 

@@ -10,7 +10,7 @@ import (
 // nobody puts quotation marks around it.
 func TestFaultsQuoteNoSecret(t *testing.T) {
 	const secret = "S3cret-of-a-client"
-	for _, before := range []string{"*", "|", ">", ">-", "|2 ", "&a *", "@", "`", `"`, "'", "[", "!!bool ", "x: "} {
+	for _, before := range []string{"*", "|", ">", ">-", "|2 ", "&a *", "@", "`", `"`, "'", "[", "!!bool ", "!", "!!str ", "! ", "x: "} {
 		text := "client_id: wiki\nclient_secret: " + before + secret + "\n"
 		_, err := ReadClient(strings.NewReader(text))
 		if err == nil || !strings.Contains(err.Error(), "line 2: ") || strings.Contains(err.Error(), secret[:6]) {
