@@ -106,8 +106,8 @@ func (s *settings) checkCertificates(proxies []netip.Prefix) error {
 	switch name := s.ClientCertificateHeader; {
 	case s.ClientCertificateCA != "" && len(proxies) == 0:
 		return errors.New("client-certificate-ca needs trusted-proxies: certificates arrive in a header, which is believed from the proxy alone that ends TLS")
-	case s.ClientCertificateCA != "" && slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Bits() == 0 }):
-		return errors.New("trusted-proxies has every address: beside client-certificate-ca anybody could then say whose certificate they have; name the proxy alone")
+	case s.ClientCertificateCA != "" && slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Bits() < 7 }): // fc00::/7 is the largest private range
+		return errors.New("trusted-proxies has nearly every address: beside client-certificate-ca anybody could then say whose certificate they have; name the proxy alone")
 	case name == "" || strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune(headerChars, r) }):
 		return fmt.Errorf("client-certificate-header %q is not a header's name of letters, digits and -", name)
 	}
