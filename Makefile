@@ -12,7 +12,7 @@ TAGS  := nethttpomithttp2
 SMALL := alecthomas goccy google tinylib go-viper wneessen
 BUILD := CGO_ENABLED=0 go build -trimpath -tags $(TAGS) $(SMALL:%=-gcflags=github.com/%/...=-l) -ldflags='-s -w'
 
-# SQLite is C that was translated. What its pointers do and what it reads tells nothing of this program, and looking at it is half of a test's time.
+# SQLite is C that was translated. What it does with its own memory tells nothing of this program, and looking at it is half of a test's time.
 UNWATCHED := -gcflags=modernc.org/...='-race=false -d=checkptr=0'
 
 # How long each fuzz target runs in `make test` and in `make fuzz`.

@@ -34,6 +34,8 @@ func TestEndedMeanwhile(t *testing.T) {
 	}{
 		{"a refresh, and a sign-out", "update grants set revoked_at = 1", refresh, audit.TokenRefused, audit.Revoked},
 		{"a code, and a sign-out", "update grants set revoked_at = 1", code, audit.TokenRefused, audit.Revoked},
+		{"a refresh, and its end", "update grants set expires_at = 1", refresh, audit.TokenRefused, audit.Expired},
+		{"a code, and its end", "update grants set code_until = 1", code, audit.TokenRefused, audit.Expired},
 		{"a refresh, and a rival", "update grants set gen = gen + 1", refresh, audit.TokenReplayed, audit.Replayed},
 		{"a refresh, a rival and a sign-out", "update grants set gen = gen + 1, revoked_at = 1", refresh, audit.TokenReplayed, audit.Replayed},
 		{"a code, and a rival", "update grants set code_used_at = 1", code, audit.CodeReplayed, audit.Replayed},
@@ -42,9 +44,12 @@ func TestEndedMeanwhile(t *testing.T) {
 		if _, err := conn.Exec(t.Context(), "begin; "+c.change); err != nil {
 			t.Fatal(err)
 		}
-		answer := make(chan *servertest.Page)
+		answer := make(chan *servertest.Page, 1)
 		go func() { answer <- s.post(t, "/token", "conf", form) }()
 		for waiting := false; !waiting; time.Sleep(time.Millisecond) {
+			if len(answer) > 0 {
+				t.Fatalf("RT-01: %s: it was answered before", c.name)
+			}
 			if err := conn.QueryRow(t.Context(), "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')").Scan(&waiting); err != nil {
 				t.Fatal(err)
 			}

@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -169,19 +170,20 @@ func (u *unit) commit(ctx context.Context) error {
 	return err
 }
 
-// lost says why a conditional use found nothing to use: the grant ended meanwhile, as by a sign-out, or a rival used what was presented, which is a
-// replay.
+// lost says why a conditional use found nothing to use: the grant ended meanwhile, as by a sign-out or by its time, or a rival used what was
+// presented, which is a replay.
 func (u *unit) lost(ctx context.Context, was *store.Grant) error {
 	u.grant = nil
-	ended := u.loadGrant(ctx, u.token) != nil
+	_ = u.loadGrant(ctx, u.token)
 	switch {
 	case u.fault != nil:
 		return u.fault
 	case u.grant == nil:
 		u.grant = was
 	}
-	if ended && was != nil && u.grant.Gen == was.Gen && u.grant.CodeUsed.Equal(was.CodeUsed) {
-		return fosite.ErrInvalidGrant.WithHint("It was revoked while this request was under way.")
+	if was != nil && u.grant.Gen == was.Gen && u.grant.CodeUsed.Equal(was.CodeUsed) { // every use changes one of them
+		u.reason = cmp.Or(u.reason, audit.Expired)
+		return fosite.ErrInvalidGrant.WithHint("It expired or was revoked while this request was under way.")
 	}
 	u.reuse, u.reason = true, audit.Replayed
 	return fosite.ErrInvalidGrant.WithHint("It was used by another request at the same time.")

@@ -44,7 +44,12 @@ func readErrand(text string) errand {
 // not bring our cookies, their links do.
 func (s *Server) authorizePost(w http.ResponseWriter, r *http.Request) {
 	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
-	if strings.TrimSpace(strings.ToLower(media)) != "application/x-www-form-urlencoded" || r.ParseForm() != nil {
+	err := r.ParseForm()
+	if late(err) {
+		s.problem(w, r, http.StatusRequestTimeout, "bad_form", "")
+		return
+	}
+	if strings.TrimSpace(strings.ToLower(media)) != "application/x-www-form-urlencoded" || err != nil {
 		s.problem(w, r, http.StatusBadRequest, "bad_request", "the body must be application/x-www-form-urlencoded and at most 64 KiB")
 		return
 	}

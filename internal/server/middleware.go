@@ -86,7 +86,8 @@ func (s *Server) finish(a *answer, r *http.Request) {
 }
 
 // protocol hands a request with its origin to an endpoint that answers by itself. All its looks into the database together may take what one may:
-// an outage is told within 2 seconds. Their time begins when the form is here, so that a slow client is not told of an outage.
+// an outage is told within 2 seconds. Their time begins when the form is here, so that a slow client is not told of an outage. One
+// that is too slow is refused without a look, also for its origin: a page from elsewhere sees that there was no answer.
 func (s *Server) protocol(fn func(http.ResponseWriter, *http.Request, audit.Origin)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost && late(readEarly(r)) {
@@ -116,13 +117,15 @@ func (s *Server) certified(ctx context.Context, r *http.Request) context.Context
 // its own.
 func (s *Server) registration(fn func(http.ResponseWriter, *http.Request, audit.Origin)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if late(err) {
-			oidc.Late(w)
-			return
-		}
-		if r.Body = io.NopCloser(bytes.NewReader(body)); err != nil {
-			r.Body = io.NopCloser(broken{err})
+		if r.Method == http.MethodPost || r.Method == http.MethodPut {
+			body, err := io.ReadAll(r.Body)
+			if late(err) {
+				oidc.Late(w)
+				return
+			}
+			if r.Body = io.NopCloser(bytes.NewReader(body)); err != nil {
+				r.Body = io.NopCloser(broken{err})
+			}
 		}
 		fn(w, r, s.origin(w, r))
 	}

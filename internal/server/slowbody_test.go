@@ -39,6 +39,7 @@ func TestSlowBody(t *testing.T) {
 		{"too late", impatient.URL, "/token", 0, http.StatusRequestTimeout},
 		{"pushed too late", impatient.URL, "/par", 0, http.StatusRequestTimeout},
 		{"registered too late", impatient.URL, "/register", 0, http.StatusRequestTimeout},
+		{"asked too late", impatient.URL, "/authorize", 0, http.StatusRequestTimeout},
 		{"a page too late", impatient.URL, "/link/" + strings.Repeat("x", 32), 0, http.StatusRequestTimeout},
 	} {
 		all.Go(func() {

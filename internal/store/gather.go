@@ -19,7 +19,7 @@ import (
 type gatherer struct {
 	links *links
 	queue chan *asking
-	turns chan struct{} // one for each pipeline that is out, but for slow ones
+	turns chan struct{} // one for each worker whose pipeline is out, unless it is slow, or who waits to make one
 	write bool
 	stop  <-chan struct{}
 	work  sync.WaitGroup // the workers

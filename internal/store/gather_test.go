@@ -149,7 +149,7 @@ func written(t *testing.T, address, round string) (grants, events, commits int) 
 	return grants, events, commits
 }
 
-// TestSlowPipelines: reads that wait in Postgres, as many as may be out at once, hold nobody else back.
+// TestSlowPipelines: reads and writes that wait in Postgres, as many as are out at once, hold nobody else back.
 func TestSlowPipelines(t *testing.T) {
 	address := storetest.Postgres(t)
 	db := storetest.Open(t, address)
@@ -161,15 +161,23 @@ func TestSlowPipelines(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "begin; lock table grants"); err != nil {
 		t.Fatal(err)
 	}
-	var all sync.WaitGroup
-	for i := range 2 {
-		all.Go(func() {
-			err := db.View(context.Background(), func(tx *store.Tx) error { _, err := tx.GrantByID("x"); return err })
-			if !errors.Is(err, store.ErrNotFound) {
-				t.Errorf("a read that had to wait got %v", err)
-			}
+	read := func() error {
+		return db.View(context.Background(), func(tx *store.Tx) error { _, err := tx.GrantByID("x"); return err })
+	}
+	write := func() error {
+		return db.Change(context.Background(), storetest.Origin, func(tx *store.Tx) error {
+			tx.CreateGrant(store.Grant{ID: "y", Client: "c", Data: "{}", Expires: db.Now().Add(time.Hour)})
+			return tx.Record(audit.Event{Kind: audit.TokenIssued})
 		})
+	}
+	slow := []func() error{read, read, write}
+	over := make(chan error, len(slow))
+	for i, do := range slow {
+		go func() { over <- do() }()
 		for waiting := 0; waiting <= i; {
+			if len(over) > 0 {
+				t.Fatalf("it did not have to wait: %v", <-over)
+			}
 			if err := conn.QueryRow(t.Context(), "select count(*) from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())").Scan(&waiting); err != nil {
 				t.Fatal(err)
 			}
@@ -177,9 +185,14 @@ func TestSlowPipelines(t *testing.T) {
 	}
 	for range 10 {
 		storetest.View(t, db, func(tx *store.Tx) error { _, err := tx.Value("x"); return err })
+		storetest.Change(t, db, func(tx *store.Tx) error { return tx.Record(audit.Event{Kind: audit.TokenIssued}) })
 	}
 	if _, err := conn.Exec(t.Context(), "commit"); err != nil {
 		t.Fatal(err)
 	}
-	all.Wait()
+	for range slow {
+		if err := <-over; err != nil && !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("who had to wait got %v", err)
+		}
+	}
 }
