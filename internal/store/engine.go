@@ -18,6 +18,7 @@ type stmt struct {
 	args []any
 	must bool
 	own  bool // inserts a row under a new id, of which nobody else can know yet
+	free bool // with must: is "update TABLE set …\nwhere …" of at most one row, and may be done beside other callers' if nobody holds that row
 }
 
 // batch is what travels in one round trip. With commit the unit ends with it, durably.

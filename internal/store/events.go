@@ -18,6 +18,9 @@ var noOrigin audit.Origin
 const insertEvent = `insert into events (id, at, kind, outcome, reason, actor, subject, client_id, session_id, request, detail, sealed_by, personal)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
 
+// eventFrom are the values of insertEvent as a select has them, which tells no types.
+const eventFrom = "select $1::text, $2::bigint, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text, $10::text, $11::text, $12::text, $13::bytea"
+
 // Record queues e with the origin and the instant of this unit. It fails only if the event cannot be made; the row
 // itself is written with the next flush.
 func (t *Tx) Record(e audit.Event) error {

@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,8 +16,9 @@ import (
 // gatherer sends what arrives at the same time to Postgres together, as one pipeline: one write and one read on the socket for all of it, which is
 // most of what a row by its primary key costs, and of inserts one commit. What comes alone goes at once. A read sees what is committed when it runs,
 // as it would alone. While what went out is quick to come back, nothing more goes out than turns say: who asks meanwhile makes the next pipeline
-// larger, and a commit costs the same for eight as for one. Of writes only inserts under new ids are gathered (stmt.own): they wait for no lock and no rival, so those of many callers
-// cannot meet others in a ring, nor one caller's conflict undo another's work.
+// larger, and a commit costs the same for eight as for one. Of writes those are gathered that wait for no rival, so that many callers'
+// cannot meet others in a ring, nor one caller's conflict undo another's work: inserts under new ids (stmt.own), and uses of rows that nobody
+// holds (stmt.free). What holds rows comes last in a pipeline.
 type gatherer struct {
 	links *links
 	queue chan *asking
@@ -54,7 +57,7 @@ const (
 	gatherWrites  = 1                      // a second would halve the first, and both would be synced to disk
 	gatherWorkers = 3                      // pipelines at once, with those that are slow
 	gatherSlow    = 5 * time.Millisecond   // who is out for longer holds nobody back
-	gatherMost    = 32                     // callers in one pipeline
+	gatherMost    = 16                     // callers in one pipeline: it fits into what TCP sends at once, so that no part of it waits in Postgres for the rest
 	gatherLeft    = 100 * time.Millisecond // who has less goes alone, and spoils nobody's pipeline
 )
 
@@ -97,11 +100,30 @@ func (g *gatherer) change(ctx context.Context, stmts []stmt) error {
 	if err := g.put(ctx, a); err != nil {
 		return err
 	}
+	return a.wait()
+}
+
+// use does a statement of freeSQL; errAlone if its row was not free, or its condition does not hold.
+func (g *gatherer) use(ctx context.Context, s stmt) error {
+	done := false
+	a := &asking{done: make(chan error, 1)}
+	a.asks = append(a.room[:0], query{sql: s.sql, args: s.args, each: func(scanner) error { done = true; return nil }})
+	if err := g.put(ctx, a); err != nil {
+		return err
+	}
+	if err := a.wait(); err != nil || done {
+		return err
+	}
+	return errAlone
+}
+
+// wait gives what became of a write. Its caller leaves when their time is over.
+func (a *asking) wait() error {
 	select {
 	case err := <-a.done:
 		return err
-	case <-ctx.Done():
-		return a.answer(ctx.Err())
+	case <-a.ctx.Done():
+		return a.answer(a.ctx.Err())
 	}
 }
 
@@ -187,6 +209,9 @@ func (g *gatherer) send(all []*asking) {
 		}
 		here, queries = append(here, a), append(queries, a.asks...)
 	}
+	if g.write { // who holds rows waits for no table
+		slices.SortStableFunc(queries, func(a, b query) int { return cmp.Compare(holds(a), holds(b)) })
+	}
 	if err == nil {
 		if len(here) > 0 {
 			err = l.run(ctx, queries)
@@ -200,6 +225,14 @@ func (g *gatherer) send(all []*asking) {
 			a.done <- g.outcome(err, a, len(here))
 		}
 	}
+}
+
+// holds is 1 for a use, and 0 for what touches only rows of its own.
+func holds(q query) int {
+	if q.each != nil {
+		return 1
+	}
+	return 0
 }
 
 // outcome is what a caller among n is told of the fault of their pipeline: errAlone if nothing of theirs was done, and it may be another's. Of writes

@@ -64,19 +64,19 @@ where g.id = $1`, id)
 // RedeemCode uses the code of a grant: it must be unused, in time and not revoked (ErrConflict). The family then lives
 // until expires; gen is 1 if a refresh token comes of it, else 0.
 func (t *Tx) RedeemCode(id string, gen int64, expires time.Time) {
-	t.must(`update grants set code_used_at = $2, gen = $3, expires_at = $4
+	t.use(`update grants set code_used_at = $2, gen = $3, expires_at = $4
 where id = $1 and code_used_at = 0 and revoked_at = 0 and code_until > $2`, id, micros(t.now), gen, micros(expires))
 }
 
 // RotateRefresh makes the generation after gen the live one: gen must still be live, unexpired and not revoked (ErrConflict).
 func (t *Tx) RotateRefresh(id string, gen int64, expires time.Time) {
-	t.must(`update grants set gen = gen + 1, rotated_at = $3, expires_at = $4
+	t.use(`update grants set gen = gen + 1, rotated_at = $3, expires_at = $4
 where id = $1 and gen = $2 and revoked_at = 0 and expires_at > $3`, id, gen, micros(t.now), micros(expires))
 }
 
 // RepeatRefresh gives the token of the live generation out once more: gen must be live, unexpired and not revoked (ErrConflict).
 func (t *Tx) RepeatRefresh(id string, gen int64, expires time.Time) {
-	t.must("update grants set expires_at = $4 where id = $1 and gen = $2 and revoked_at = 0 and expires_at > $3", id, gen, micros(t.now), micros(expires))
+	t.use("update grants set expires_at = $4\nwhere id = $1 and gen = $2 and revoked_at = 0 and expires_at > $3", id, gen, micros(t.now), micros(expires))
 }
 
 // RevokeGrant ends a family. False if it was revoked already.

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -64,6 +65,19 @@ func recordedSQL(s stmt) string {
 	return "with touched as (" + s.sql + ") " + event
 }
 
+// freeSQL is recordedSQL that touches a row only if nobody holds it, and gives one row if it did: it waits for nobody, fails for nobody, and writes
+// no event of what it did not do. The lock is taken on the newest version of the row, for which the condition is looked at anew;
+// the update has it too, and stands by itself.
+func freeSQL(s stmt) string {
+	update, condition, ok := strings.Cut(s.sql, "\nwhere ")
+	if !ok {
+		panic("store: no condition on a line of its own: " + s.sql)
+	}
+	into, _, _ := strings.Cut(insertEvent, "\nvalues ")
+	return "with free as (select id as free_id from " + strings.Fields(update)[1] + " where " + condition + " for no key update skip locked), touched as (" +
+		update + " from free where id = free_id and " + condition + " returning 1) " + into + " " + shiftParameters(eventFrom, len(s.args)) + " from touched returning 1"
+}
+
 // shiftParameters renumbers $1, $2, … from by+1 on.
 func shiftParameters(sql string, by int) string {
 	return parameter.ReplaceAllStringFunc(sql, func(p string) string {
@@ -88,7 +102,7 @@ func (p *postgres) writes(stmts []stmt) []stmt {
 			out = append(out, s)
 			continue
 		}
-		key := text{s.sql, s.must, recorded}
+		key := text{sql: s.sql, must: s.must, recorded: recorded}
 		sql, ok := p.texts.Load(key)
 		if !ok {
 			made := mustSQL(s.sql)
@@ -108,8 +122,19 @@ func (p *postgres) writes(stmts []stmt) []stmt {
 }
 
 type text struct {
-	sql            string
-	must, recorded bool
+	sql                  string
+	must, recorded, free bool
+}
+
+// freely gives a use and its event as one statement of freeSQL.
+func (p *postgres) freely(stmts []stmt) stmt {
+	use, event := stmts[0], stmts[1]
+	key := text{sql: use.sql, free: true}
+	sql, ok := p.texts.Load(key)
+	if !ok {
+		sql, _ = p.texts.LoadOrStore(key, freeSQL(use))
+	}
+	return stmt{sql: sql.(string), args: append(use.args[:len(use.args):len(use.args)], event.args...)}
 }
 
 type postgresUnit struct {
@@ -127,6 +152,11 @@ func (u *postgresUnit) run(ctx context.Context, b batch) error {
 	}
 	if u.write && !u.open && b.commit && b.each == nil && own(b.stmts) {
 		if err := u.engine.adds.change(ctx, u.engine.writes(b.stmts)); err != errAlone {
+			return err
+		}
+	}
+	if u.write && !u.open && b.commit && b.each == nil && len(b.stmts) == 2 && b.stmts[0].free && b.stmts[1].sql == insertEvent {
+		if err := u.engine.adds.use(ctx, u.engine.freely(b.stmts)); err != errAlone {
 			return err
 		}
 	}

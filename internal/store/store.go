@@ -210,6 +210,11 @@ func (t *Tx) must(sql string, args ...any) {
 	t.queue = append(t.queue, stmt{sql: sql, args: args, must: true})
 }
 
+// use is must for an update of one row, with its condition on a line of its own. Where the row is free, it may be done beside those of other callers.
+func (t *Tx) use(sql string, args ...any) {
+	t.queue = append(t.queue, stmt{sql: sql, args: args, must: true, free: true})
+}
+
 // one reads one row by scan, or ErrNotFound.
 func one[T any](t *Tx, scan func(scanner) (T, error), sql string, args ...any) (out T, err error) {
 	found := false
