@@ -34,6 +34,7 @@ type asking struct {
 	asks  []query
 	each  func(scanner) error // of a read
 	begun bool                // each was called
+	hit   int64               // rows that a use wrote
 	fault error               // of each: the caller's own, no reason to fail the others
 	ctx   context.Context
 	end   time.Time // of ctx
@@ -105,13 +106,12 @@ func (g *gatherer) change(ctx context.Context, stmts []stmt) error {
 
 // use does a statement of freeSQL; errAlone if its row was not free, or its condition does not hold.
 func (g *gatherer) use(ctx context.Context, s stmt) error {
-	done := false
 	a := &asking{done: make(chan error, 1)}
-	a.asks = append(a.room[:0], query{sql: s.sql, args: s.args, each: func(scanner) error { done = true; return nil }})
+	a.asks = append(a.room[:0], query{sql: s.sql, args: s.args, hit: &a.hit})
 	if err := g.put(ctx, a); err != nil {
 		return err
 	}
-	if err := a.wait(); err != nil || done {
+	if err := a.wait(); err != nil || a.hit == 1 {
 		return err
 	}
 	return errAlone
@@ -157,7 +157,7 @@ func (g *gatherer) put(ctx context.Context, a *asking) error {
 }
 
 func (g *gatherer) run() {
-	all := make([]*asking, 0, gatherMost)
+	all, room := make([]*asking, 0, gatherMost), make([]query, 0, 2*gatherMost)
 	slow := time.AfterFunc(time.Hour, func() { <-g.turns })
 	for slow.Stop(); ; {
 		select {
@@ -182,7 +182,8 @@ func (g *gatherer) run() {
 			}
 		}
 		slow.Reset(gatherSlow)
-		g.send(all)
+		g.send(all, room)
+		clear(room[:cap(room)])
 		if clear(all); slow.Stop() {
 			<-g.turns
 		}
@@ -191,7 +192,7 @@ func (g *gatherer) run() {
 
 // send does all together and answers everyone who is still there. Reads have the time of the least patient caller, because none may leave; writes
 // that of the most patient.
-func (g *gatherer) send(all []*asking) {
+func (g *gatherer) send(all []*asking, queries []query) {
 	end := all[0].end
 	for _, a := range all {
 		if g.write == a.end.After(end) {
@@ -201,7 +202,7 @@ func (g *gatherer) send(all []*asking) {
 	ctx, cancel := context.WithDeadline(context.Background(), end)
 	defer cancel()
 	l, err := g.links.take(ctx)
-	here, queries := all[:0], make([]query, 0, 2*len(all))
+	here := all[:0]
 	for _, a := range all {
 		if gone := a.ctx.Err(); gone != nil {
 			a.done <- gone
@@ -229,7 +230,7 @@ func (g *gatherer) send(all []*asking) {
 
 // holds is 1 for a use, and 0 for what touches only rows of its own.
 func holds(q query) int {
-	if q.each != nil {
+	if q.hit != nil {
 		return 1
 	}
 	return 0

@@ -28,7 +28,8 @@ type query struct {
 	sql  string
 	args []any
 	each func(scanner) error
-	over bool // its result was consumed whole
+	hit  *int64 // gets the number of rows that it wrote, if that is wanted
+	over bool   // its result was consumed whole
 }
 
 var binaryResults = []int16{pgBinary}
@@ -54,7 +55,7 @@ func (l *link) exchange(ctx context.Context, queries []query) error {
 			if err != nil {
 				return err
 			}
-			return consume(l.conn.ExecStatement(ctx, s, values, formats, binaryResults), queries[0].each)
+			return consume(l.conn.ExecStatement(ctx, s, values, formats, binaryResults), queries[0])
 		}
 	}
 	pipe := l.conn.StartPipeline(ctx)
@@ -105,7 +106,7 @@ func (l *link) pipeline(pipe *pgconn.Pipeline, queries []query) error {
 		if !ok {
 			return fmt.Errorf("store: Postgres answered a statement with %T", got)
 		}
-		if err := consume(result, q.each); err != nil {
+		if err := consume(result, q); err != nil {
 			return err
 		}
 		queries[i].over = true
@@ -120,15 +121,20 @@ func (l *link) close() {
 }
 
 // consume reads a result to its end. A fault of each comes before the server's.
-func consume(result *pgconn.ResultReader, each func(scanner) error) error {
+func consume(result *pgconn.ResultReader, q query) error {
 	var fault error
-	for r := (&row{}); each != nil && fault == nil && result.NextRow(); {
-		r.fields, r.values = result.FieldDescriptions(), result.Values()
-		fault = each(r)
+	if q.each != nil {
+		for r := (&row{}); fault == nil && result.NextRow(); {
+			r.fields, r.values = result.FieldDescriptions(), result.Values()
+			fault = q.each(r)
+		}
 	}
-	_, err := result.Close()
+	tag, err := result.Close()
 	if fault != nil {
 		return fault
+	}
+	if q.hit != nil && err == nil {
+		*q.hit = tag.RowsAffected()
 	}
 	return err
 }

@@ -65,7 +65,7 @@ func recordedSQL(s stmt) string {
 	return "with touched as (" + s.sql + ") " + event
 }
 
-// freeSQL is recordedSQL that touches a row only if nobody holds it, and gives one row if it did: it waits for nobody, fails for nobody, and writes
+// freeSQL is recordedSQL that touches a row only if nobody holds it, and writes one row if it did: it waits for nobody, fails for nobody, and writes
 // no event of what it did not do. The lock is taken on the newest version of the row, for which the condition is looked at anew;
 // the update has it too, and stands by itself.
 func freeSQL(s stmt) string {
@@ -75,7 +75,7 @@ func freeSQL(s stmt) string {
 	}
 	into, _, _ := strings.Cut(insertEvent, "\nvalues ")
 	return "with free as (select id as free_id from " + strings.Fields(update)[1] + " where " + condition + " for no key update skip locked), touched as (" +
-		update + " from free where id = free_id and " + condition + " returning 1) " + into + " " + shiftParameters(eventFrom, len(s.args)) + " from touched returning 1"
+		update + " from free where id = free_id and " + condition + " returning 1) " + into + " " + shiftParameters(eventFrom, len(s.args)) + " from touched"
 }
 
 // shiftParameters renumbers $1, $2, … from by+1 on.
