@@ -14,11 +14,12 @@ import (
 
 // stmt is one statement of a batch. A must that touches no row makes the batch fail with ErrConflict.
 type stmt struct {
-	sql  string
-	args []any
-	must bool
-	own  bool // inserts a row under a new id, of which nobody else can know yet
-	free bool // with must: is "update TABLE set …\nwhere …" of at most one row, and may be done beside other callers' if nobody holds that row
+	sql   string
+	args  []any
+	must  bool
+	own   bool // inserts a row under a new id, of which nobody else can know yet
+	keyed bool // is "select …\nwhere KEY = $1", and gives one row at most
+	free  bool // with must: is "update TABLE set …\nwhere …" of at most one row, and may be done beside other callers' if nobody holds that row
 }
 
 // batch is what travels in one round trip. With commit the unit ends with it, durably.

@@ -1,12 +1,10 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
@@ -26,12 +24,14 @@ type gatherer struct {
 	write bool
 	stop  <-chan struct{}
 	work  sync.WaitGroup // the workers
+	texts sync.Map       // alike → text of them as one; see pipeline
 }
 
 // asking is what waits for its answer.
 type asking struct {
 	room  [2]query // of asks, mostly
 	asks  []query
+	at    int                 // where its read stands in the pipeline
 	each  func(scanner) error // of a read
 	begun bool                // each was called
 	hit   int64               // rows that a use wrote
@@ -78,7 +78,7 @@ func newGatherer(links *links, write bool, stop <-chan struct{}) *gatherer {
 // caller's variables, so nobody may leave before.
 func (g *gatherer) read(ctx context.Context, s stmt, each func(scanner) error) error {
 	a := &asking{each: each, done: make(chan error, 1)}
-	a.asks = append(a.room[:0], query{sql: s.sql, args: s.args, each: a.scan})
+	a.asks = append(a.room[:0], query{sql: s.sql, args: s.args, each: a.scan, alike: s.keyed})
 	if err := g.put(ctx, a); err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (g *gatherer) change(ctx context.Context, stmts []stmt) error {
 	a := &asking{done: make(chan error, 1)}
 	a.asks = a.room[:0]
 	for _, s := range stmts {
-		a.asks = append(a.asks, query{sql: s.sql, args: s.args})
+		a.asks = append(a.asks, query{sql: s.sql, args: s.args, alike: true})
 	}
 	if err := g.put(ctx, a); err != nil {
 		return err
@@ -157,7 +157,7 @@ func (g *gatherer) put(ctx context.Context, a *asking) error {
 }
 
 func (g *gatherer) run() {
-	all, room := make([]*asking, 0, gatherMost), make([]query, 0, 2*gatherMost)
+	all, room := make([]*asking, 0, gatherMost), newPipeline()
 	slow := time.AfterFunc(time.Hour, func() { <-g.turns })
 	for slow.Stop(); ; {
 		select {
@@ -183,7 +183,7 @@ func (g *gatherer) run() {
 		}
 		slow.Reset(gatherSlow)
 		g.send(all, room)
-		clear(room[:cap(room)])
+		room.clear()
 		if clear(all); slow.Stop() {
 			<-g.turns
 		}
@@ -192,7 +192,7 @@ func (g *gatherer) run() {
 
 // send does all together and answers everyone who is still there. Reads have the time of the least patient caller, because none may leave; writes
 // that of the most patient.
-func (g *gatherer) send(all []*asking, queries []query) {
+func (g *gatherer) send(all []*asking, room *pipeline) {
 	end := all[0].end
 	for _, a := range all {
 		if g.write == a.end.After(end) {
@@ -208,32 +208,22 @@ func (g *gatherer) send(all []*asking, queries []query) {
 			a.done <- gone
 			continue
 		}
-		here, queries = append(here, a), append(queries, a.asks...)
+		here = append(here, a)
 	}
-	if g.write { // who holds rows waits for no table
-		slices.SortStableFunc(queries, func(a, b query) int { return cmp.Compare(holds(a), holds(b)) })
-	}
+	queries := room.of(here, &g.texts)
 	if err == nil {
 		if len(here) > 0 {
 			err = l.run(ctx, queries)
 		}
 		g.links.give(l)
 	}
-	for i, a := range here {
-		if err == nil || !g.write && queries[i].over { // what a read was given whole is right, whatever came to the others
+	for _, a := range here {
+		if err == nil || !g.write && queries[a.at].over { // what a read was given whole is right, whatever came to the others
 			a.done <- a.fault
 		} else {
 			a.done <- g.outcome(err, a, len(here))
 		}
 	}
-}
-
-// holds is 1 for a use, and 0 for what touches only rows of its own.
-func holds(q query) int {
-	if q.hit != nil {
-		return 1
-	}
-	return 0
 }
 
 // outcome is what a caller among n is told of the fault of their pipeline: errAlone if nothing of theirs was done, and it may be another's. Of writes

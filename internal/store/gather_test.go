@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -49,9 +50,9 @@ func TestGathered(t *testing.T) {
 				t.Errorf("%s: change %d got %v", round.name, i, err)
 			}
 		}
-		grants, events, commits := written(t, address, round.name)
-		if want := n - len(round.bad); grants != want || events != want || commits > round.most {
-			t.Errorf("%s: %d grants and %d events in %d commits, want %d in %d at most", round.name, grants, events, commits, want, round.most)
+		grants, events, commits, statements := written(t, address, round.name)
+		if want := n - len(round.bad); grants != want || events != want || commits > round.most || statements > round.most {
+			t.Errorf("%s: %d grants and %d events in %d commits and %d statements, want %d in %d at most", round.name, grants, events, commits, statements, want, round.most)
 		}
 	}
 }
@@ -81,6 +82,55 @@ func TestReadsBesideBad(t *testing.T) {
 	for i, err := range got {
 		if (err != nil) != (i == 14) || errors.Is(err, store.ErrOutage) {
 			t.Errorf("read %d got %v", i, err)
+		}
+	}
+}
+
+// TestReadsByKey: reads by a key that travel together are one statement, and everyone gets the row of their own key: also who asks for what another
+// asks for, for nothing there is, or by another kind of key.
+func TestReadsByKey(t *testing.T) {
+	db := storetest.Open(t, storetest.Postgres(t))
+	const n = 48
+	id := func(i int) string { return fmt.Sprint("it's ", i/2*2, "\\") }
+	storetest.Change(t, db, func(tx *store.Tx) error {
+		for i := range n / 2 {
+			tx.CreateGrant(store.Grant{ID: id(2 * i), Client: "c", Data: id(2 * i), Expires: db.Now().Add(time.Hour)})
+			tx.CreatePushed(store.Pushed{ID: []byte{0, byte(i)}, Client: "c", Data: id(2 * i), Expires: db.Now().Add(time.Hour)})
+		}
+		return tx.Record(audit.Event{Kind: audit.TokenIssued})
+	})
+	for i, err := range together(db, n, func(i int) error {
+		return db.View(context.Background(), func(tx *store.Tx) error {
+			var data, want string
+			var err error
+			switch i % 8 {
+			case 0, 1, 2, 3:
+				var g store.Grant
+				g, err = tx.GrantByID(id(i))
+				data, want = g.Data, id(i)
+			case 4:
+				if _, err := tx.GrantByID(id(i) + "x"); err != store.ErrNotFound {
+					return fmt.Errorf("what there is not: %v", err)
+				}
+			default:
+				var p store.Pushed
+				p, err = tx.PushedByID([]byte{0, byte(i / 2)})
+				data, want = p.Data, id(i)
+			}
+			if err == nil && data != want {
+				err = fmt.Errorf("data %q", data)
+			}
+			return err
+		})
+	}) {
+		if err != nil {
+			t.Errorf("read %d: %v", i, err)
+		}
+	}
+	texts := strings.Join(store.Alike(db), "\n")
+	for _, key := range []string{"g.id in ($1, $2", "from pushed where id in ($1, $2"} {
+		if !strings.Contains(texts, key) {
+			t.Errorf("no statement has %q:\n%s", key, texts)
 		}
 	}
 }
@@ -135,18 +185,19 @@ func together(db *store.DB, n int, do func(int) error) []error {
 	return got
 }
 
-// written counts the grants and events of a round, and the transactions that they came by.
-func written(t *testing.T, address, round string) (grants, events, commits int) {
+// written counts the grants and events of a round, and the transactions and statements that they came by.
+func written(t *testing.T, address, round string) (grants, events, commits, statements int) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	if err := conn.QueryRow(t.Context(), "select (select count(*) from grants where id like $1), count(*), count(distinct xmin::text) from events where client_id like $1", round+"%").Scan(&grants, &events, &commits); err != nil {
+	if err := conn.QueryRow(t.Context(), `select (select count(*) from grants where id like $1), count(*), count(distinct xmin::text), count(distinct (xmin::text, cmin::text))
+from events where client_id like $1`, round+"%").Scan(&grants, &events, &commits, &statements); err != nil {
 		t.Fatal(err)
 	}
-	return grants, events, commits
+	return grants, events, commits, statements
 }
 
 // TestSlowPipelines: reads and writes that wait in Postgres, as many as are out at once, hold nobody else back.

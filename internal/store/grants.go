@@ -46,7 +46,7 @@ func (t *Tx) GrantByID(id string) (Grant, error) {
 		gen, until, used, rotated, expires, revoked, created, sessionEnded int64
 		person                                                             personScan
 	}
-	err := t.row(append([]any{&r.client, &r.session, &r.data, &r.until, &r.used, &r.gen, &r.rotated, &r.expires, &r.revoked, &r.created, &r.sessionEnded}, r.person.brief()...),
+	err := t.rowBy(append([]any{&r.client, &r.session, &r.data, &r.until, &r.used, &r.gen, &r.rotated, &r.expires, &r.revoked, &r.created, &r.sessionEnded}, r.person.brief()...),
 		`select g.client_id i, coalesce(g.session_id, '') j, g.data k, g.code_until l, g.code_used_at m, g.gen n, g.rotated_at o,
   g.expires_at p, g.revoked_at q, g.created_at r, coalesce(s.ended_at, 0) s, coalesce(g.user_id, '') t, `+briefColumns+`
 from grants g left join sessions s on s.id = g.session_id left join users u on u.id = g.user_id

@@ -25,11 +25,12 @@ type link struct {
 
 // query is a statement, and what is called for each of its rows; nil: they are not wanted.
 type query struct {
-	sql  string
-	args []any
-	each func(scanner) error
-	hit  *int64 // gets the number of rows that it wrote, if that is wanted
-	over bool   // its result was consumed whole
+	sql   string
+	args  []any
+	each  func(scanner) error
+	hit   *int64 // gets the number of rows that it wrote, if that is wanted
+	alike bool   // may be made one with others of its text: inserts rows of its own, or reads by a key
+	over  bool   // its result was consumed whole
 }
 
 var binaryResults = []int16{pgBinary}

@@ -74,8 +74,9 @@ func freeSQL(s stmt) string {
 		panic("store: no condition on a line of its own: " + s.sql)
 	}
 	into, _, _ := strings.Cut(insertEvent, "\nvalues ")
-	return "with free as (select id as free_id from " + strings.Fields(update)[1] + " where " + condition + " for no key update skip locked), touched as (" +
-		update + " from free where id = free_id and " + condition + " returning 1) " + into + " " + shiftParameters(eventFrom, len(s.args)) + " from touched"
+	free := "select id from " + strings.Fields(update)[1] + " where " + condition + " for no key update skip locked"
+	return "with touched as (" + update + " where id = (" + free + ") and " + condition + " returning 1) " +
+		into + " " + shiftParameters(eventFrom, len(s.args)) + " from touched"
 }
 
 // shiftParameters renumbers $1, $2, … from by+1 on.
@@ -145,22 +146,10 @@ type postgresUnit struct {
 }
 
 func (u *postgresUnit) run(ctx context.Context, b batch) error {
-	if !u.write && u.link == nil && len(b.stmts) == 1 && b.each != nil { // who holds a connection must not wait for who needs one
-		if err := u.engine.reads.read(ctx, b.stmts[0], b.each); err != errAlone {
+	if u.link == nil { // who holds a connection must not wait for who needs one
+		if err := u.beside(ctx, b); err != errAlone {
 			return err
 		}
-	}
-	if u.write && !u.open && b.commit && b.each == nil && own(b.stmts) {
-		if err := u.engine.adds.change(ctx, u.engine.writes(b.stmts)); err != errAlone {
-			return err
-		}
-	}
-	if u.write && !u.open && b.commit && b.each == nil && len(b.stmts) == 2 && b.stmts[0].free && b.stmts[1].sql == insertEvent {
-		if err := u.engine.adds.use(ctx, u.engine.freely(b.stmts)); err != errAlone {
-			return err
-		}
-	}
-	if u.link == nil {
 		l, err := u.engine.links.take(ctx)
 		if err != nil {
 			return err
@@ -193,6 +182,21 @@ func (u *postgresUnit) run(ctx context.Context, b batch) error {
 		u.open = false
 	}
 	return err
+}
+
+// beside does b together with what other callers ask for. errAlone: it is not of that kind, or has to be tried by itself.
+func (u *postgresUnit) beside(ctx context.Context, b batch) error {
+	e, read := u.engine, b.each != nil
+	switch {
+	case !u.write && read && len(b.stmts) == 1:
+		return e.reads.read(ctx, b.stmts[0], b.each)
+	case !u.write || read || !b.commit:
+	case own(b.stmts):
+		return e.adds.change(ctx, e.writes(b.stmts))
+	case len(b.stmts) == 2 && b.stmts[0].free && b.stmts[1].sql == insertEvent:
+		return e.adds.use(ctx, e.freely(b.stmts))
+	}
+	return errAlone
 }
 
 // own reports whether stmts do nothing but insert rows under new ids.

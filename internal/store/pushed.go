@@ -25,7 +25,7 @@ func (t *Tx) PushedByID(id []byte) (Pushed, error) {
 	p := Pushed{ID: id}
 	var owner string
 	var used, expires int64
-	err := t.row([]any{&owner, &p.Data, &used, &expires}, "select client_id, data, used_at, expires_at from pushed where id = $1", id)
+	err := t.rowBy([]any{&owner, &p.Data, &used, &expires}, "select client_id, data, used_at, expires_at from pushed where id = $1", id)
 	p.Client, p.Used, p.Expires = client.ID(owner), instant(used), instant(expires)
 	return p, err
 }

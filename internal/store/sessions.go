@@ -67,7 +67,7 @@ func (t *Tx) SessionByToken(token []byte) (user.Session, *Person, error) {
 func (t *Tx) sessionBy(which string, arg any) (user.Session, *Person, error) {
 	var s sessionScan
 	var p personScan
-	err := t.row(append(s.dest(), p.brief()...), "select "+sessionColumns+", u.id, "+briefColumns+
+	err := t.rowBy(append(s.dest(), p.brief()...), "select "+sessionColumns+", u.id, "+briefColumns+
 		" from sessions s join users u on u.id = s.user_id where "+which, arg)
 	if err != nil {
 		return user.Session{}, nil, err

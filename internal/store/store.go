@@ -242,20 +242,33 @@ func every[T any](t *Tx, scan func(scanner) (T, error), each func(T) error, sql 
 
 // rows flushes the queue, runs sql and calls each for every row of it.
 func (t *Tx) rows(each func(scanner) error, sql string, args ...any) error {
-	t.queue = append(t.queue, stmt{sql: sql, args: args})
+	return t.read(each, stmt{sql: sql, args: args})
+}
+
+func (t *Tx) read(each func(scanner) error, s stmt) error {
+	t.queue = append(t.queue, s)
 	return t.flush(batch{each: each})
 }
 
 // row flushes the queue, runs sql and scans its first row; ErrNotFound if there is none.
 func (t *Tx) row(dest []any, sql string, args ...any) error {
+	return t.readRow(dest, stmt{sql: sql, args: args})
+}
+
+// rowBy is row for a read by a key that one row has at most. Its sql ends in "where KEY = $1".
+func (t *Tx) rowBy(dest []any, sql string, key any) error {
+	return t.readRow(dest, stmt{sql: sql, args: []any{key}, keyed: true})
+}
+
+func (t *Tx) readRow(dest []any, s stmt) error {
 	found := false
-	err := t.rows(func(s scanner) error {
+	err := t.read(func(row scanner) error {
 		if found {
 			return nil
 		}
 		found = true
-		return s.Scan(dest...)
-	}, sql, args...)
+		return row.Scan(dest...)
+	}, s)
 	if err == nil && !found {
 		return ErrNotFound
 	}

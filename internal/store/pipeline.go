@@ -1,0 +1,150 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"math/bits"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// pipeline is room for what travels together. Of n statements of one text Postgres spends most of its time on what it does n times over: it takes a message,
+// looks up a plan, starts it and ends it. So those that are alike are made one: an insert of n rows, a read of n keys.
+type pipeline struct {
+	parts   []part
+	queries []query
+}
+
+type part struct {
+	query
+	asker *asking
+}
+
+// alike names n statements of one text.
+type alike struct {
+	sql string
+	n   int
+}
+
+// alikeMost is how many are made one at most. Their number is a power of two, so that a connection keeps few texts of them.
+const alikeMost = 8
+
+func newPipeline() *pipeline {
+	return &pipeline{parts: make([]part, 0, 2*gatherMost), queries: make([]query, 0, 2*gatherMost)}
+}
+
+// clear lets go of what it was last used for.
+func (p *pipeline) clear() {
+	clear(p.parts[:cap(p.parts)])
+	clear(p.queries[:cap(p.queries)])
+}
+
+// of gives what all ask, and tells each reader where in it their answer is. What holds rows comes last: it waits for no table.
+func (p *pipeline) of(all []*asking, texts *sync.Map) []query {
+	parts, queries := p.parts[:0], p.queries[:0]
+	for _, a := range all {
+		for _, q := range a.asks {
+			parts = append(parts, part{query: q, asker: a})
+		}
+	}
+	if len(parts) > 1 {
+		slices.SortStableFunc(parts, func(a, b part) int { return cmp.Or(cmp.Compare(a.holds(), b.holds()), strings.Compare(a.sql, b.sql)) })
+	}
+	for len(parts) > 0 {
+		n := 1
+		for n < len(parts) && parts[0].alike && parts[n].sql == parts[0].sql {
+			n++
+		}
+		n = min(alikeMost, 1<<(bits.Len(uint(n))-1))
+		for _, one := range parts[:n] {
+			one.asker.at = len(queries)
+		}
+		queries = append(queries, together(parts[:n], texts))
+		parts = parts[n:]
+	}
+	return queries
+}
+
+// holds is 1 for a use, and 0 for what touches only rows of its own.
+func (p part) holds() int {
+	if p.hit != nil {
+		return 1
+	}
+	return 0
+}
+
+// together makes one statement of those that are alike.
+func together(parts []part, texts *sync.Map) query {
+	first, n := parts[0], len(parts)
+	if n == 1 {
+		return first.query
+	}
+	out := query{args: make([]any, 0, n*len(first.args))}
+	for _, one := range parts {
+		out.args = append(out.args, one.args...)
+	}
+	key := alike{first.sql, n}
+	sql, ok := texts.Load(key)
+	if !ok {
+		made := rowsSQL(first.sql, n, len(first.args))
+		if first.each != nil {
+			made = keysSQL(first.sql, n)
+		}
+		sql, _ = texts.LoadOrStore(key, made)
+	}
+	if out.sql = sql.(string); first.each != nil {
+		askers := make([]*asking, n)
+		for i, one := range parts {
+			askers[i] = one.asker
+		}
+		out.each = func(s scanner) error { return deal(s.(*row), askers, out.args) }
+	}
+	return out
+}
+
+// deal gives a row of keysSQL to everyone who asked for its key.
+func deal(r *row, askers []*asking, keys []any) error {
+	key := r.values[0]
+	r.values, r.fields = r.values[1:], r.fields[1:]
+	for i, a := range askers {
+		if k, ok := keys[i].(string); ok && k == string(key) {
+			_ = a.scan(r) // it keeps its fault
+		} else if k, ok := keys[i].([]byte); ok && bytes.Equal(k, key) {
+			_ = a.scan(r)
+		}
+	}
+	return nil
+}
+
+// rowsSQL makes a statement with inserts of one row insert n: of row i, counted from 0, parameter $k is $(k + i × args).
+func rowsSQL(sql string, n, args int) string {
+	return values.ReplaceAllStringFunc(sql, func(row string) string {
+		row = strings.TrimPrefix(row, "values ")
+		rows := make([]string, n)
+		for i := range rows {
+			rows[i] = shiftParameters(row, i*args)
+		}
+		return "values " + strings.Join(rows, ", ")
+	})
+}
+
+var values = regexp.MustCompile(`values \([^)]*\)`)
+
+// keysSQL makes a read by one key a read by n, which gives the key of each row before its other columns.
+func keysSQL(sql string, n int) string {
+	list, ok := strings.CutPrefix(sql, "select ")
+	condition, by := strings.CutSuffix(list, " = $1")
+	key := condition[strings.LastIndexAny(condition, " \n")+1:]
+	if !ok || !by || key == "" {
+		panic("store: no read by a key: " + sql)
+	}
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = "$" + strconv.Itoa(i+1)
+	}
+	return fmt.Sprintf("select %s, %s in (%s)", key, condition, strings.Join(keys, ", "))
+}
