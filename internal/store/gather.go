@@ -50,6 +50,9 @@ func (a *asking) scan(s scanner) error {
 	return nil
 }
 
+// served reports whether a read, which was part of q, was given all there is. By a key there is one row.
+func (a *asking) served(q query) bool { return q.over || q.alike && a.begun }
+
 // errAlone says that something has to be done by itself: its pipeline failed, perhaps for another, and nothing of it was done.
 var errAlone = errors.New("store: do it alone")
 
@@ -218,7 +221,7 @@ func (g *gatherer) send(all []*asking, room *pipeline) {
 		g.links.give(l)
 	}
 	for _, a := range here {
-		if err == nil || !g.write && queries[a.at].over { // what a read was given whole is right, whatever came to the others
+		if err == nil || !g.write && a.served(queries[a.at]) { // that is right, whatever came to the others
 			a.done <- a.fault
 		} else {
 			a.done <- g.outcome(err, a, len(here))

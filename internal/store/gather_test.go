@@ -14,6 +14,7 @@ import (
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/store/storetest"
+	"github.com/portvakt/portvakt/internal/user"
 )
 
 // TestGathered: inserts that arrive while Postgres is busy travel together and are committed together; a change that cannot be made fails by
@@ -92,8 +93,13 @@ func TestReadsByKey(t *testing.T) {
 	db := storetest.Open(t, storetest.Postgres(t))
 	const n = 48
 	id := func(i int) string { return fmt.Sprint("it's ", i/2*2, "\\") }
+	anna := storetest.AddUser(t, db, "anna")
 	storetest.Change(t, db, func(tx *store.Tx) error {
 		for i := range n / 2 {
+			s := user.Session{ID: user.SessionID(id(2 * i)), User: anna.ID, AuthTime: db.Now(), ExpiresAt: db.Now().Add(time.Hour)}
+			if err := tx.CreateSession(s, []byte{0, byte(i)}); err != nil {
+				return err
+			}
 			tx.CreateGrant(store.Grant{ID: id(2 * i), Client: "c", Data: id(2 * i), Expires: db.Now().Add(time.Hour)})
 			tx.CreatePushed(store.Pushed{ID: []byte{0, byte(i)}, Client: "c", Data: id(2 * i), Expires: db.Now().Add(time.Hour)})
 		}
@@ -103,7 +109,7 @@ func TestReadsByKey(t *testing.T) {
 		return db.View(context.Background(), func(tx *store.Tx) error {
 			var data, want string
 			var err error
-			switch i % 8 {
+			switch i % 12 {
 			case 0, 1, 2, 3:
 				var g store.Grant
 				g, err = tx.GrantByID(id(i))
@@ -112,10 +118,18 @@ func TestReadsByKey(t *testing.T) {
 				if _, err := tx.GrantByID(id(i) + "x"); err != store.ErrNotFound {
 					return fmt.Errorf("what there is not: %v", err)
 				}
-			default:
+			case 5, 6, 7:
 				var p store.Pushed
 				p, err = tx.PushedByID([]byte{0, byte(i / 2)})
 				data, want = p.Data, id(i)
+			case 8, 9:
+				var s user.Session
+				s, _, err = tx.SessionByToken([]byte{0, byte(i / 2)})
+				data, want = string(s.ID), id(i)
+			default:
+				var s user.Session
+				s, _, err = tx.SessionByID(user.SessionID(id(i)))
+				data, want = string(s.ID), id(i)
 			}
 			if err == nil && data != want {
 				err = fmt.Errorf("data %q", data)
@@ -128,7 +142,7 @@ func TestReadsByKey(t *testing.T) {
 		}
 	}
 	texts := strings.Join(store.Alike(db), "\n")
-	for _, key := range []string{"g.id in ($1, $2", "from pushed where id in ($1, $2"} {
+	for _, key := range []string{"g.id = k.key", "from pushed where id = k.key", "s.token = k.key", "s.id = k.key"} {
 		if !strings.Contains(texts, key) {
 			t.Errorf("no statement has %q:\n%s", key, texts)
 		}

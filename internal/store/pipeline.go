@@ -1,13 +1,11 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"math/bits"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 )
@@ -83,7 +81,7 @@ func together(parts []part, texts *sync.Map) query {
 	if n == 1 {
 		return first.query
 	}
-	out := query{args: make([]any, 0, n*len(first.args))}
+	out := query{args: make([]any, 0, n*len(first.args)), alike: true}
 	for _, one := range parts {
 		out.args = append(out.args, one.args...)
 	}
@@ -92,7 +90,7 @@ func together(parts []part, texts *sync.Map) query {
 	if !ok {
 		made := rowsSQL(first.sql, n, len(first.args))
 		if first.each != nil {
-			made = keysSQL(first.sql, n)
+			made = keysSQL(first.sql, first.args[0], n)
 		}
 		sql, _ = texts.LoadOrStore(key, made)
 	}
@@ -101,23 +99,19 @@ func together(parts []part, texts *sync.Map) query {
 		for i, one := range parts {
 			askers[i] = one.asker
 		}
-		out.each = func(s scanner) error { return deal(s.(*row), askers, out.args) }
+		out.each = func(s scanner) error { return deal(s.(*row), askers) }
 	}
 	return out
 }
 
-// deal gives a row of keysSQL to everyone who asked for its key.
-func deal(r *row, askers []*asking, keys []any) error {
-	key := r.values[0]
-	r.values, r.fields = r.values[1:], r.fields[1:]
-	for i, a := range askers {
-		if k, ok := keys[i].(string); ok && k == string(key) {
-			_ = a.scan(r) // it keeps its fault
-		} else if k, ok := keys[i].([]byte); ok && bytes.Equal(k, key) {
-			_ = a.scan(r)
-		}
+// deal gives a row of keysSQL to who asked for it.
+func deal(r *row, askers []*asking) error {
+	var n int64
+	if err := decode(&n, r.fields[0].DataTypeOID, r.values[0]); err != nil {
+		return err
 	}
-	return nil
+	r.values, r.fields = r.values[1:], r.fields[1:]
+	return askers[n].scan(r)
 }
 
 // rowsSQL makes a statement with inserts of one row insert n: of row i, counted from 0, parameter $k is $(k + i × args).
@@ -134,17 +128,20 @@ func rowsSQL(sql string, n, args int) string {
 
 var values = regexp.MustCompile(`values \([^)]*\)`)
 
-// keysSQL makes a read by one key a read by n, which gives the key of each row before its other columns.
-func keysSQL(sql string, n int) string {
-	list, ok := strings.CutPrefix(sql, "select ")
-	condition, by := strings.CutSuffix(list, " = $1")
-	key := condition[strings.LastIndexAny(condition, " \n")+1:]
-	if !ok || !by || key == "" {
+// keysSQL makes a read by one key such as key a read by n. Before its other columns each row has the number of its key, counted from 0. The limit keeps Postgres
+// from joining tables whole when it takes them to be small: such a plan is kept, and the tables grow.
+func keysSQL(sql string, key any, n int) string {
+	one, ok := strings.CutSuffix(sql, " = $1")
+	if !ok {
 		panic("store: no read by a key: " + sql)
+	}
+	kind := "text"
+	if _, ok := key.([]byte); ok {
+		kind = "bytea"
 	}
 	keys := make([]string, n)
 	for i := range keys {
-		keys[i] = "$" + strconv.Itoa(i+1)
+		keys[i] = fmt.Sprintf("(%d, $%d::%s)", i, i+1, kind)
 	}
-	return fmt.Sprintf("select %s, %s in (%s)", key, condition, strings.Join(keys, ", "))
+	return "select k.n, r.* from (values " + strings.Join(keys, ", ") + ") as k (n, key) cross join lateral (" + one + " = k.key limit 1) as r"
 }

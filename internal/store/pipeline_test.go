@@ -22,8 +22,10 @@ func TestAlikeSQL(t *testing.T) {
 		{rowsSQL("insert into a (b, c) values ($1, 0, $2)", 2, 2), "insert into a (b, c) values ($1, 0, $2), ($3, 0, $4)"},
 		{rowsSQL("with touched as (insert into a (b)\nvalues ($1)) insert into c (d, e)\nvalues ($3, $2)", 3, 3),
 			"with touched as (insert into a (b)\nvalues ($1), ($4), ($7)) insert into c (d, e)\nvalues ($3, $2), ($6, $5), ($9, $8)"},
-		{keysSQL("select a.b from a\nwhere a.id = $1", 2), "select a.id, a.b from a\nwhere a.id in ($1, $2)"},
-		{keysSQL("select b from a where\nid = $1", 4), "select id, b from a where\nid in ($1, $2, $3, $4)"},
+		{keysSQL("select a.b from a\nwhere a.id = $1", "", 2), "select k.n, r.* from (values (0, $1::text), (1, $2::text)) as k (n, key) " +
+			"cross join lateral (select a.b from a\nwhere a.id = k.key limit 1) as r"},
+		{keysSQL("select b from a where id = $1", []byte{}, 1), "select k.n, r.* from (values (0, $1::bytea)) as k (n, key) " +
+			"cross join lateral (select b from a where id = k.key limit 1) as r"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("got  %s\nwant %s", tt.got, tt.want)

@@ -104,12 +104,9 @@ func TestUsesWaitForNobody(t *testing.T) {
 			t.Errorf("use %d, beside a held row: %v", i, err)
 		}
 	}
-	for blocked := false; !blocked; {
+	for !storetest.Waiting(t, conn) {
 		if len(waits) > 0 {
 			t.Fatalf("who wants a held row was told %v", <-waits)
-		}
-		if err := conn.QueryRow(t.Context(), "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')").Scan(&blocked); err != nil {
-			t.Fatal(err)
 		}
 	}
 	exec("commit")

@@ -120,12 +120,23 @@ func (e Engine) blocked(t testing.TB, url string) {
 		return
 	}
 	defer conn.Close(ctx)
-	for n, until := 0, time.Now().Add(30*time.Second); n == 0 && err == nil && time.Now().Before(until); time.Sleep(2 * time.Millisecond) {
-		err = conn.QueryRow(ctx, "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'").Scan(&n)
+	for until := time.Now().Add(30 * time.Second); !Waiting(t, conn) && time.Now().Before(until); {
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// Waiting reports whether somebody waits for a lock in the database of conn, which may hold it: a transaction would go on seeing those who
+// were connected when it first looked.
+func Waiting(t testing.TB, conn *pgx.Conn) (waits bool) {
+	t.Helper()
+	_, err := conn.Exec(context.Background(), "select pg_stat_clear_snapshot()")
+	if err == nil {
+		err = conn.QueryRow(context.Background(), "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')").Scan(&waits)
 	}
 	if err != nil {
 		t.Error(err)
 	}
+	return waits || err != nil
 }
 
 func (s *server) url(db string) string {
