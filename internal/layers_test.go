@@ -65,7 +65,7 @@ const layers = `
 	4 internal/server/servertest: @0 @1 @2 internal/store/storetest internal/server web
 	4 docs/stepup:
 	4 cmd/portvakt: @0 @1 @2 @3 migrations web
-	4 cmd/loadgen:
+	4 cmd/loadgen:  internal/audit internal/store
 	4 internal:
 `
 
@@ -81,7 +81,7 @@ const foreign = `
 	github.com/boombuler/barcode:   internal/factor
 	golang.org/x/crypto/argon2:     internal/factor
 	golang.org/x/crypto/cryptobyte: internal/keyring
-	github.com/jackc/pgx:           internal/store cmd/loadgen
+	github.com/jackc/pgx:           internal/store
 	modernc.org/sqlite:             internal/store
 	github.com/twilio/twilio-go:    internal/sms
 	github.com/nyaruka/phonenumbers: internal/sms

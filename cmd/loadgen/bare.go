@@ -6,12 +6,14 @@ import (
 	"crypto/rand"
 	"io"
 	"net/http"
+	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/portvakt/portvakt/internal/audit"
+	"github.com/portvakt/portvakt/internal/store"
 )
 
 // serveHello is the yardstick: what net/http alone answers on this machine with this load. With a Postgres database it has one handler for
-// each kind of trip as well, which does that and nothing else: nobody who goes there as often is quicker. It returns on failure.
+// each kind of trip as well, which makes it by Portvakt's own storage and does nothing else. It returns on failure.
 func serveHello(listen, database string) error {
 	mux := http.NewServeMux()
 	mux.Handle("/", hello())
@@ -33,53 +35,90 @@ func hello() http.Handler {
 // document is as long as a discovery document.
 var document = bytes.Repeat([]byte("0123456789"), 280)
 
-// connections of the yardstick to Postgres: more than there are workers.
-const connections = 32
+// families of refresh tokens: more than there are workers.
+const families = 64
 
-// trips serves /read, a row by its primary key, /write, one row inserted durably, and /both, one after the other.
+// family is one of them, at its live generation.
+type family struct {
+	id  string
+	gen int64
+}
+
+// trips serves /read, a grant by its id, /write, a new grant and its event, /both, one after the other, and /use: a grant is read, and the next
+// generation of its refresh token made the live one.
 func trips(mux *http.ServeMux, database string) error {
 	ctx := context.Background()
-	idle := make(chan *pgconn.PgConn, connections)
-	for i := range connections {
-		c, err := pgconn.Connect(ctx, database)
-		if err != nil {
+	db, err := store.Open(ctx, database, store.Options{})
+	if err != nil {
+		return err
+	}
+	if _, err := db.Migrate(ctx); err != nil {
+		return err
+	}
+	b := &bare{db: db, idle: make(chan *family, families)}
+	for range families {
+		f := &family{id: rand.Text()}
+		if err := b.write(ctx, f); err != nil {
 			return err
 		}
-		if i == 0 {
-			if _, err := c.Exec(ctx, "create table bare (id text primary key, data text); insert into bare values ('one', 'x')").ReadAll(); err != nil {
-				return err
-			}
+		if err := b.redeem(ctx, f); err != nil {
+			return err
 		}
-		for name, sql := range map[string]string{"read": "select data from bare where id = $1", "write": "insert into bare values ($1, 'x')"} {
-			if _, err := c.Prepare(ctx, name, sql, nil); err != nil {
-				return err
-			}
-		}
-		idle <- c
+		b.idle <- f
 	}
-	trip := func(name, id string) error {
-		c := <-idle
-		defer func() { idle <- c }()
-		return c.ExecPrepared(ctx, name, [][]byte{[]byte(id)}, nil, nil).Read().Err
-	}
-	serve := func(path string, do func() error) {
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
-			if err := do(); err != nil {
-				http.Error(w, err.Error(), http.StatusInternalServerError)
-				return
+	serve := func(path string, steps ...func(context.Context, *family) error) {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+			f := <-b.idle
+			defer func() { b.idle <- f }()
+			for _, step := range steps {
+				if err := step(r.Context(), f); err != nil {
+					http.Error(w, err.Error(), http.StatusInternalServerError)
+					return
+				}
 			}
 			_, _ = io.WriteString(w, "hello")
 		})
 	}
-	read := func() error { return trip("read", "one") }
-	write := func() error { return trip("write", rand.Text()) }
-	serve("/read", read)
-	serve("/write", write)
-	serve("/both", func() error {
-		if err := read(); err != nil {
-			return err
-		}
-		return write()
-	})
+	another := func(ctx context.Context, _ *family) error { return b.write(ctx, &family{id: rand.Text()}) }
+	serve("/read", b.read)
+	serve("/write", another)
+	serve("/both", b.read, another)
+	serve("/use", b.read, b.use)
 	return nil
+}
+
+type bare struct {
+	db   *store.DB
+	idle chan *family
+}
+
+func (b *bare) read(ctx context.Context, f *family) error {
+	return b.db.View(ctx, func(tx *store.Tx) error {
+		_, err := tx.GrantByID(f.id)
+		return err
+	})
+}
+
+func (b *bare) write(ctx context.Context, f *family) error {
+	return b.change(ctx, func(tx *store.Tx) {
+		tx.CreateGrant(store.Grant{ID: f.id, Client: "bench", Data: "{}", CodeUntil: b.db.Now().Add(time.Minute), Expires: b.db.Now().Add(time.Hour)})
+	})
+}
+
+func (b *bare) redeem(ctx context.Context, f *family) error {
+	f.gen = 1
+	return b.change(ctx, func(tx *store.Tx) { tx.RedeemCode(f.id, f.gen, b.db.Now().Add(time.Hour)) })
+}
+
+func (b *bare) use(ctx context.Context, f *family) error {
+	gen := f.gen
+	f.gen++
+	return b.change(ctx, func(tx *store.Tx) { tx.RotateRefresh(f.id, gen, b.db.Now().Add(time.Hour)) })
+}
+
+func (b *bare) change(ctx context.Context, do func(*store.Tx)) error {
+	return b.db.Change(ctx, audit.Origin{Actor: "bench"}, func(tx *store.Tx) error {
+		do(tx)
+		return tx.Record(audit.Event{Kind: audit.TokenIssued, Client: "bench"})
+	})
 }

@@ -5,9 +5,9 @@
 # median of the rounds. Where the host of a virtual machine took more than 2 % of a measurement it tells of the host: another
 # round is made, TRIES in all; the column "rounds" says how many were counted.
 #
-# The last two columns say what the trips alone cost: the bare server with the same durable writes and reads of the same
-# Postgres, one row each, and nothing else to do (a flow: three requests, and five trips), and Portvakt's share
-# of that. Where the fsync of a disk decides, the first share tells of the disk and the last of Portvakt.
+# Of the columns before the last, "trips" is the bare server that makes the same reads and durable writes of the same
+# Postgres, by the same storage, and does nothing else, and "of those" Portvakt's share of that. Where a disk's fsync decides, the
+# first share tells of the disk and this one of Portvakt; a goal over what the trips alone reach cannot be met on that machine.
 #
 # It needs Linux with two cores, taskset, Go and PostgreSQL's server binaries, and leaves nothing behind.
 #
@@ -241,7 +241,7 @@ round() {
   any=$((any + robbed))
   measure_hello
   [ $((any + hello_robbed)) -eq 0 ] || return 1
-  awk -v got="$got" -v bare="$bare" -v a="$before" -v b="$hello" 'BEGIN { print got / ((a + b) / 2), got, bare, got / bare }' >>"$work/rounds"
+  awk -v got="$got" -v bare="$bare" -v a="$before" -v b="$hello" 'BEGIN { h = (a + b) / 2; print got / h, got, bare, got / bare, bare / h }' >>"$work/rounds"
 }
 
 # median COLUMN prints that of $work/rounds.
@@ -263,10 +263,10 @@ row() {
     failed=1
     return
   fi
-  awk -v name="$name" -v goal="$goal" -v n="$n" -v bad="$errors" -v share="$(median 1)" -v got="$(median 2)" -v bare="$(median 3)" -v of="$(median 4)" \
+  awk -v name="$name" -v goal="$goal" -v n="$n" -v bad="$errors" -v share="$(median 1)" -v got="$(median 2)" -v bare="$(median 3)" -v of="$(median 4)" -v most="$(median 5)" \
     -v low="$(sort -n "$work/rounds" | head -n 1)" -v high="$(sort -n "$work/rounds" | tail -n 1)" 'BEGIN {
     ok = bad > 0 ? bad " errors" : goal == "-" ? "-" : share >= goal ? "yes" : "NO"
-    printf "%-12s %8.0f %15.3f %.3f-%.3f %6s  %-4s %10.0f %14.2f %6d\n", name, got, share, low, high, goal, ok, bare, of, n
+    printf "%-12s %8.0f %15.3f %.3f-%.3f %6s  %-4s %8.0f %15.3f %9.2f %6d\n", name, got, share, low, high, goal, ok, bare, most, of, n
     exit !(ok == "yes" || ok == "-")
   }' || failed=1
 }
@@ -277,13 +277,13 @@ start_hello
 start_portvakt
 measure_hello
 
-printf '%-12s %8s %15s %11s %6s  %-4s %10s %14s %6s\n' op req/s 'share of hello' range goal ok 'bare trips' 'share of those' rounds
+printf '%-12s %8s %15s %11s %6s  %-4s %8s %15s %9s %6s\n' op req/s 'share of hello' range goal ok trips 'share of hello' 'of those' rounds
 row cc 0.15 /write -mode cc
 row introspect 0.25 /read -mode introspect
 row discovery 0.7 /bytes -mode get -path "$issuer/.well-known/openid-configuration"
 row jwks 0.7 /bytes -mode get -path "$(endpoint jwks_uri)"
 cookie=$(sign_in) || die "nobody could sign in: $(tail -n 1 "$work/loadgen.log")"
-row flow 0.03 "/both /both /read" -mode flow -cookie "$cookie"
-row refresh 0.08 /both -mode refresh -cookie "$cookie"
+row flow 0.03 "/both /use /read" -mode flow -cookie "$cookie"
+row refresh 0.08 /use -mode refresh -cookie "$cookie"
 row userinfo - /read -mode userinfo -cookie "$cookie"
 exit "$failed"

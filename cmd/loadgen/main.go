@@ -14,7 +14,7 @@
 //	userinfo     userinfo with one token per worker (through one flow)
 //	rss          print VmRSS/VmHWM of -pid
 //	serve-hello  a bare net/http server on -listen that answers "hello": the yardstick of the machine;
-//	             with -database also /read, /write and /both, a bare trip to Postgres each
+//	             with -database also /read, /write, /both and /use, the trips that Portvakt makes to Postgres and nothing else
 package main
 
 import (
@@ -52,7 +52,7 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.base, "base", "http://127.0.0.1:4444", "base URL")
 	f.StringVar(&o.path, "path", "/.well-known/openid-configuration", "path for get/cold")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:5554", "serve-hello: address to serve on")
-	f.StringVar(&o.database, "database", "", "serve-hello: Postgres, for /read, /write and /both")
+	f.StringVar(&o.database, "database", "", "serve-hello: Postgres, for /read, /write, /both and /use")
 	f.StringVar(&o.token, "token", "/oauth2/token", "token path or absolute URL")
 	f.StringVar(&o.authz, "authz", "/oauth2/auth", "authorization path or absolute URL")
 	f.StringVar(&o.userinfo, "userinfo", "/userinfo", "userinfo path or absolute URL; empty: skip in flow")
