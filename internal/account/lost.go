@@ -54,8 +54,12 @@ func (s *Service) lost(t *store.Tx, o audit.Origin, p *store.Person, code string
 	if ok, err := t.TakeAttempt(address, 50, 15*time.Minute, false); err != nil || !ok {
 		return audit.Delayed, err
 	}
-	right, err := t.UseRecoveryCode(owner, factor.RecoveryMAC(s.Key, string(owner), code))
-	if err != nil || !right {
+	mac := factor.RecoveryMAC(s.Key, string(owner), code)
+	if right, err := t.RecoveryCode(owner, mac); err != nil || !right {
+		return why, err
+	}
+	t.Hold(owner) // before the code, as at sign-in: two that hold in two orders wait for each other
+	if fresh, err := t.UseRecoveryCode(owner, mac); err != nil || !fresh {
 		return why, err
 	}
 	t.GiveBackAttempt(address)

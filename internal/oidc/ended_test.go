@@ -46,7 +46,7 @@ func TestEndedMeanwhile(t *testing.T) {
 		}
 		answer := make(chan *servertest.Page, 1)
 		go func() { answer <- s.post(t, "/token", "conf", form) }()
-		for ; !storetest.Waiting(t, conn); time.Sleep(time.Millisecond) {
+		for ; storetest.Waiting(t, conn) == 0; time.Sleep(time.Millisecond) {
 			if len(answer) > 0 {
 				t.Fatalf("RT-01: %s: it was answered before", c.name)
 			}

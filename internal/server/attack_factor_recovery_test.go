@@ -1,15 +1,19 @@
 package server_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor/factortest"
 	"github.com/portvakt/portvakt/internal/server/servertest"
+	"github.com/portvakt/portvakt/internal/store/storetest"
 )
 
 // toRecovery signs a person in as far as the page for a recovery code.
@@ -79,6 +83,45 @@ func TestAttackFactorRecoveryOnce(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAttackFactorRecoveryRing (OT-07): who signs in with a code and who says with the same one that the phone is lost do not wait for each other: both
+// take the person's row before the code's.
+func TestAttackFactorRecoveryRing(t *testing.T) {
+	t.Parallel()
+	address := storetest.Postgres(t) // which fails the test for a deadlock
+	a := factorSite(t, address, "")
+	code := a.recoveryCodes(t, "alice")[0]
+	b := a.Browser(t)
+	page := a.toRecovery(t, b, "alice")
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), "begin; update users set id = id where username = 'alice'"); err != nil {
+		t.Fatal(err)
+	}
+	answers := make(chan *servertest.Page, 2)
+	for i, ask := range []func() *servertest.Page{
+		func() *servertest.Page { return b.Fill(page, "recovery", code) },
+		func() *servertest.Page { return sayLost(t, a.Browser(t), "alice", code) },
+	} {
+		go func() { answers <- ask() }()
+		for ; storetest.Waiting(t, conn) <= i; time.Sleep(time.Millisecond) {
+			if len(answers) > 0 {
+				t.Fatalf("it was answered while the person's row was held: %d", (<-answers).Status)
+			}
+		}
+	}
+	if _, err := conn.Exec(t.Context(), "commit"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if p := <-answers; p.Status >= 500 {
+			t.Errorf("OT-07: a rival got %d", p.Status)
+		}
+	}
 }
 
 // TestAttackFactorRecoveryOthers (OT-07): a code is one person's and one set's; how it is written does not matter, what it is does.

@@ -104,7 +104,7 @@ func TestUsesWaitForNobody(t *testing.T) {
 			t.Errorf("use %d, beside a held row: %v", i, err)
 		}
 	}
-	for !storetest.Waiting(t, conn) {
+	for storetest.Waiting(t, conn) == 0 {
 		if len(waits) > 0 {
 			t.Fatalf("who wants a held row was told %v", <-waits)
 		}
