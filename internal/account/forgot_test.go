@@ -257,7 +257,7 @@ func TestLinkOfDisabled(t *testing.T) {
 		_, err = r.s.ReadLink(ctx, token)
 		r.is("read", err, ErrLinkGone)
 		r.is("used", r.s.UseLink(ctx, from(1), token, password(better)), ErrLinkGone)
-		r.is("written", r.s.DB.Change(ctx, from(1), func(tx *store.Tx) error { return r.s.takeUp(tx, l, made) }), store.ErrConflict)
+		r.is("written", r.s.DB.Change(ctx, from(1), func(tx *store.Tx) error { return r.s.takeUp(tx, token, l, made) }), store.ErrConflict)
 		if !r.knows(r.anna, good) {
 			t.Error("the password changed")
 		}

@@ -91,11 +91,11 @@ func (s *Service) UseLink(ctx context.Context, o audit.Origin, token string, f F
 		return err
 	}
 	err = s.DB.Change(ctx, o, func(t *store.Tx) error {
-		t.UseLink(store.HashToken(token))
 		if link.Kind == LinkSetup {
+			t.UseLink(store.HashToken(token))
 			return firstAdministrator(t, f, made)
 		}
-		return s.takeUp(t, link, made)
+		return s.takeUp(t, token, link, made)
 	})
 	switch {
 	case err == nil:
@@ -141,10 +141,11 @@ func (s *Service) Known(ctx context.Context, id user.ID) (string, error) {
 	return s.Lockout.MakeKnown("", p), nil
 }
 
-// takeUp gives the person of a link the password that they chose.
-func (s *Service) takeUp(t *store.Tx, link Link, made passwords.Made) error {
+// takeUp spends a link and gives its person the password that they chose. The person's row comes before the link's, as where a new password takes all their links.
+func (s *Service) takeUp(t *store.Tx, token string, link Link, made passwords.Made) error {
 	p := &store.Person{User: link.Person}
 	t.MustBeEnabled(p.ID)
+	t.UseLink(store.HashToken(token))
 	if err := t.Record(audit.Event{Kind: audit.LinkUsed, Actor: string(p.ID), Subject: string(p.ID), Detail: map[string]string{"link": link.Kind}}); err != nil {
 		return err
 	}

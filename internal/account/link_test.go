@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/lockout"
@@ -127,6 +129,38 @@ func TestLinkWorksOnce(t *testing.T) {
 			})
 		})
 	})
+}
+
+// TestLinksRing: who uses two links of one person at once, or a link while that person changes the password elsewhere, gets an answer for each, and no two
+// of them wait for each other: the person's row comes before those of their links.
+func TestLinksRing(t *testing.T) {
+	address := storetest.Postgres(t) // which fails the test for a deadlock
+	db := storetest.Open(t, address)
+	anna, s := storetest.AddUser(t, db, "anna"), linksOf(db)
+	one, other := link(t, s, LinkReset, anna.ID, time.Hour), link(t, s, LinkReset, anna.ID, 2*time.Hour)
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), "begin; update users set id = id"); err != nil {
+		t.Fatal(err)
+	}
+	answers := make(chan error, 2)
+	for i, token := range []string{one, other} {
+		go func() { answers <- s.UseLink(context.Background(), storetest.Origin, token, password(good)) }()
+		for ; storetest.Waiting(t, conn) <= i; time.Sleep(time.Millisecond) {
+			if len(answers) > 0 {
+				t.Fatalf("it was answered while the person's row was held: %v", <-answers)
+			}
+		}
+	}
+	if _, err := conn.Exec(t.Context(), "commit"); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := <-answers, <-answers; (a == nil) == (b == nil) || !errors.Is(errors.Join(a, b), ErrLinkGone) {
+		t.Errorf("the two links got %v and %v; want one success, and that the other is gone", a, b)
+	}
 }
 
 // TestFirstAdministrator: however many set-up links there are, they make one administrator in the life of a database.

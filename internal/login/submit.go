@@ -284,8 +284,10 @@ func (s *Service) count(t *store.Tx, in store.SignIn, v *flow.Verdict, c checked
 	case v.Reason != "":
 		return nil
 	}
+	if c.consume != nil || c.device != "" {
+		t.Hold(v.Person) // before the factor or the browser, as on their own page: two that hold in two orders wait for each other
+	}
 	if c.consume != nil {
-		t.Hold(v.Person) // before the factor, as on their own page: two that hold in two orders wait for each other
 		fresh, err := c.consume(t)
 		if err != nil {
 			return err
