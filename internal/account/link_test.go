@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor"
 	"github.com/portvakt/portvakt/internal/lockout"
@@ -131,18 +129,14 @@ func TestLinkWorksOnce(t *testing.T) {
 	})
 }
 
-// TestLinksRing: who uses two links of one person at once, or a link while that person changes the password elsewhere, gets an answer for each, and no two
-// of them wait for each other: the person's row comes before those of their links.
+// TestLinksRing: two links of one person that are used at once do not wait for each other: the person's row comes before those of their links, which a
+// new password takes away.
 func TestLinksRing(t *testing.T) {
 	address := storetest.Postgres(t) // which fails the test for a deadlock
 	db := storetest.Open(t, address)
 	anna, s := storetest.AddUser(t, db, "anna"), linksOf(db)
 	one, other := link(t, s, LinkReset, anna.ID, time.Hour), link(t, s, LinkReset, anna.ID, 2*time.Hour)
-	conn, err := pgx.Connect(t.Context(), address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
+	conn := storetest.Connect(t, address)
 	if _, err := conn.Exec(t.Context(), "begin; update users set id = id"); err != nil {
 		t.Fatal(err)
 	}

@@ -1,12 +1,9 @@
 package oidc_test
 
 import (
-	"context"
 	"net/url"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/server/servertest"
@@ -19,11 +16,7 @@ func TestEndedMeanwhile(t *testing.T) {
 	t.Parallel()
 	address := storetest.Postgres(t)
 	s := newRefusals(t, address, "")
-	conn, err := pgx.Connect(t.Context(), address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
+	conn := storetest.Connect(t, address)
 	code := func() url.Values { return codeForm(s.code(t, "conf")) }
 	refresh := func() url.Values { return refreshForm(s.tokens(t, "conf")["refresh_token"]) }
 	for _, c := range []struct {

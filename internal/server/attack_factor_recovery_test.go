@@ -1,14 +1,11 @@
 package server_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/factor/factortest"
@@ -94,11 +91,7 @@ func TestAttackFactorRecoveryRing(t *testing.T) {
 	code := a.recoveryCodes(t, "alice")[0]
 	b := a.Browser(t)
 	page := a.toRecovery(t, b, "alice")
-	conn, err := pgx.Connect(t.Context(), address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
+	conn := storetest.Connect(t, address)
 	if _, err := conn.Exec(t.Context(), "begin; update users set id = id where username = 'alice'"); err != nil {
 		t.Fatal(err)
 	}

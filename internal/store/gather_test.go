@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/store/storetest"
@@ -202,11 +200,7 @@ func together(db *store.DB, n int, do func(int) error) []error {
 // written counts the grants and events of a round, and the transactions and statements that they came by.
 func written(t *testing.T, address, round string) (grants, events, commits, statements int) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
+	conn := storetest.Connect(t, address)
 	if err := conn.QueryRow(t.Context(), `select (select count(*) from grants where id like $1), count(*), count(distinct xmin::text), count(distinct (xmin::text, cmin::text))
 from events where client_id like $1`, round+"%").Scan(&grants, &events, &commits, &statements); err != nil {
 		t.Fatal(err)
@@ -218,11 +212,7 @@ from events where client_id like $1`, round+"%").Scan(&grants, &events, &commits
 func TestSlowPipelines(t *testing.T) {
 	address := storetest.Postgres(t)
 	db := storetest.Open(t, address)
-	conn, err := pgx.Connect(t.Context(), address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
+	conn := storetest.Connect(t, address)
 	if _, err := conn.Exec(t.Context(), "begin; lock table grants"); err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/store/storetest"
@@ -30,11 +28,7 @@ func TestLinks(t *testing.T) {
 	for i := range people {
 		people[i] = string(storetest.AddUser(t, db, fmt.Sprintf("anna%d", i)).ID)
 	}
-	admin, err := pgx.Connect(t.Context(), address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer admin.Close(context.Background())
+	admin := storetest.Connect(t, address)
 	for round := range 4 {
 		var callers sync.WaitGroup
 		for i := range people {

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/portvakt/portvakt/internal/audit"
 	"github.com/portvakt/portvakt/internal/store"
 	"github.com/portvakt/portvakt/internal/store/storetest"
@@ -58,11 +56,7 @@ func TestUsesBeside(t *testing.T) {
 			}
 		}
 	}
-	conn, err := pgx.Connect(t.Context(), address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
+	conn := storetest.Connect(t, address)
 	var first, rest, commits int
 	if err := conn.QueryRow(t.Context(), `select count(*) filter (where client_id = 'many0'), count(*), count(distinct xmin::text)
 from events where kind = 'token.refreshed'`).Scan(&first, &rest, &commits); err != nil {
@@ -80,11 +74,7 @@ func TestUsesWaitForNobody(t *testing.T) {
 	db := storetest.Open(t, address)
 	const n = 8
 	rotate := rotation(t, db, "held", n)
-	conn, err := pgx.Connect(t.Context(), address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
+	conn := storetest.Connect(t, address)
 	exec := func(sql string) {
 		t.Helper()
 		if _, err := conn.Exec(t.Context(), sql); err != nil {

@@ -125,6 +125,17 @@ func (e Engine) blocked(t testing.TB, url string) {
 	}
 }
 
+// Connect gives a connection of the test's own to the Postgres database at url, until the test is over.
+func Connect(t testing.TB, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
 // Waiting counts who waits for a lock in the database of conn, which may hold it: a transaction would go on seeing those who
 // were connected when it first looked.
 func Waiting(t testing.TB, conn *pgx.Conn) (n int) {
