@@ -247,6 +247,13 @@ func (c Count) GiveBack(t *store.Tx) {
 	}
 }
 
+// Hold is for the begin of a try: it takes what Finished may clear. Who counts takes that before the person, and so does a passkey, which counts nowhere.
+func (s *Service) Hold(t *store.Tx, cookie string, p *store.Person) {
+	if name, ok := s.known(cookie, p); ok {
+		t.HoldLane(browserLane(p.ID, name))
+	}
+}
+
 // Finished is for a sign-in that is complete, whatever its last proof was: the count of the browser, if it is a known one of theirs, begins anew.
 // That of strangers does not: somebody else may be guessing meanwhile.
 func (s *Service) Finished(t *store.Tx, cookie string, p *store.Person) {

@@ -181,6 +181,7 @@ func (s *Service) commit(ctx context.Context, o audit.Origin, in store.SignIn, a
 func (s *Service) write(ctx context.Context, t *store.Tx, o audit.Origin, in store.SignIn, a Answer, c checked) (written, error) {
 	var w written
 	v := c.verdict
+	s.Lockout.Hold(t, a.Known, in.Person)
 	if err := s.count(t, in, &v, c, &w.out); err != nil {
 		return w, err
 	}
@@ -193,17 +194,17 @@ func (s *Service) write(ctx context.Context, t *store.Tx, o audit.Origin, in sto
 	if events[0].Kind == audit.LoginFailed {
 		v.Reason = events[0].Reason // right, and yet no answer here: another person's
 	}
+	if next.Unlock { // before the session, which a right answer renews and the last wrong one ends
+		if err := s.unlocking(t, next, v.Reason); err != nil {
+			return w, err
+		}
+	}
 	if err := s.follow(t, in, a, c, v, &next, &w.out, &events); err != nil {
 		return w, err
 	}
 	if v.Reason == "" && next.Step == flow.SMS {
 		var err error
 		if w.text, err = s.text(t, c.rules.SMS, o, next, in.Person, a); err != nil {
-			return w, err
-		}
-	}
-	if next.Unlock {
-		if err := s.unlocking(t, next, v.Reason); err != nil {
 			return w, err
 		}
 	}

@@ -44,10 +44,15 @@ where attempts.since <= $3 or attempts.n + $5 <= $4`, lane, micros(t.now), micro
 // then read is what it wrote.
 func (t *Tx) HoldCount(lane string) (n int, last time.Time, err error) {
 	var count, since int64
-	err = t.row([]any{&count, &since}, `insert into attempts (lane, n, since, until) values ($1, 0, $2, $2)
-on conflict (lane) do update set n = attempts.n returning n, since`, lane, micros(t.now))
+	err = t.row([]any{&count, &since}, holdLane+" returning n, since", lane, micros(t.now))
 	return int(count), instant(since), err
 }
+
+// HoldLane is HoldCount for who does not ask how many: it needs no trip of its own.
+func (t *Tx) HoldLane(lane string) { t.do(holdLane, lane, micros(t.now)) }
+
+const holdLane = `insert into attempts (lane, n, since, until) values ($1, 0, $2, $2)
+on conflict (lane) do update set n = attempts.n`
 
 // Counted is what a lane counts.
 type Counted struct {

@@ -151,6 +151,32 @@ func Waiting(t testing.TB, conn *pgx.Conn) (n int) {
 	return n
 }
 
+// InRow asks one after the other, each when those before it wait, while conn holds what change touches; then change is committed. It gives the
+// answers as they come.
+func InRow[T any](t testing.TB, conn *pgx.Conn, change string, asks ...func() T) []T {
+	t.Helper()
+	if _, err := conn.Exec(context.Background(), "begin; "+change); err != nil {
+		t.Fatal(err)
+	}
+	answers := make(chan T, len(asks))
+	for i, ask := range asks {
+		go func() { answers <- ask() }()
+		for ; Waiting(t, conn) <= i; time.Sleep(time.Millisecond) {
+			if len(answers) > 0 {
+				t.Fatalf("number %d of those who should wait got %v", i, <-answers)
+			}
+		}
+	}
+	if _, err := conn.Exec(context.Background(), "commit"); err != nil {
+		t.Fatal(err)
+	}
+	out := make([]T, len(asks))
+	for i := range out {
+		out[i] = <-answers
+	}
+	return out
+}
+
 func (s *server) url(db string) string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", s.port, db)
 }
