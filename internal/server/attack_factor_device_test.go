@@ -85,9 +85,8 @@ func TestAttackFactorDeviceOthers(t *testing.T) {
 	})
 }
 
-// TestAttackFactorDeviceSession (SE-04): forgetting a browser ends the session that it was spared the code for.
-//
-// does not exist yet: who finds a stolen cookie in use cannot end it but by stopping every factor.
+// TestAttackFactorDeviceSession (SE-04): forgetting a browser ends the session that it was spared the code for. Who finds a stolen cookie in use
+// can end that by it.
 func TestAttackFactorDeviceSession(t *testing.T) {
 	t.Parallel()
 	factorSites(t, remembering, func(t *testing.T, a *attack) {

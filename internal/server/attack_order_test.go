@@ -101,3 +101,22 @@ func TestUnlockRing(t *testing.T) {
 		t.Errorf("unlocked %d times", n)
 	}
 }
+
+// TestDeviceRing: a remembered browser signs in while its person forgets it. Both take the person before the browser; the sign-in, which comes
+// second, is not spared the code.
+func TestDeviceRing(t *testing.T) {
+	t.Parallel()
+	address := storetest.Postgres(t)
+	a := factorSite(t, address, remembering)
+	b := a.remember(t, "alice", servertest.TOTP)
+	me := a.signIn(t, "alice", servertest.TOTP)
+	b.Forget("portvakt")
+	home, page := me.Get("/account"), start(t, b)
+	storetest.InRow(t, storetest.Connect(t, address), "update users set id = id where username = 'alice'",
+		func() *servertest.Page { return me.FillWith(home, `action="/account/devices/`) },
+		func() *servertest.Page { return b.Fill(page, "username", "alice", "password", servertest.Password) },
+	)
+	if in(b) || a.spared(t, b, "alice") {
+		t.Error("SE-04: a browser that was forgotten is spared the code")
+	}
+}
