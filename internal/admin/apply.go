@@ -59,6 +59,7 @@ func (s *Service) Apply(ctx context.Context, o audit.Origin, f *File, dry bool) 
 		return lines, nil
 	}
 	err = s.db.Change(ctx, o, func(t *store.Tx) error {
+		t.Alone("apply") // another file may name the same people and applications in another order
 		for _, p := range plan {
 			if err := p.do(t); err != nil {
 				return fmt.Errorf("%s: %w", p.line, err)

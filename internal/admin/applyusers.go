@@ -61,6 +61,7 @@ func (s *Service) planUser(ctx context.Context, spec UserSpec, now state, groups
 	}
 	if spec.TOTP != "" && (!known || !sameToken(p.TOTP, spec.TOTP)) {
 		plan = append(plan, step{what + ": soft token set", func(t *store.Tx) error {
+			t.Hold(u.ID)
 			if err := t.PutFactor(store.Factor{User: u.ID, Kind: user.FactorTOTP, Secret: spec.TOTP}); err != nil {
 				return err
 			}
@@ -76,6 +77,7 @@ func (s *Service) planUser(ctx context.Context, spec UserSpec, now state, groups
 // giveNumber makes a person's number, which an administrator vouches for, their text-message factor; without one it takes the
 // factor away. Sessions that were proved by another end.
 func giveNumber(t *store.Tx, u user.User) error {
+	t.Hold(u.ID)
 	was, err := t.FactorsOf(u.ID)
 	if err != nil {
 		return err

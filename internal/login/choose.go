@@ -37,6 +37,7 @@ func (s *Service) choose(ctx context.Context, o audit.Origin, in store.SignIn, a
 	}
 	if next.Step == flow.SMS {
 		err = s.db.Change(ctx, o, func(t *store.Tx) (err error) {
+			t.Hold(next.Person)
 			if text, err = s.text(t, rules.SMS, o, next, in.Person, a); err != nil {
 				return err
 			}
@@ -88,6 +89,9 @@ func (s *Service) end(ctx context.Context, o audit.Origin, in store.SignIn, a An
 	e.Subject, e.Client = string(in.Flow.Person), in.Flow.Client
 	e.Detail = map[string]string{"flow": in.Flow.ID, "step": string(in.Flow.Step)}
 	err := s.db.Change(ctx, o, func(t *store.Tx) error {
+		if in.Person != nil && in.Flow.Person != "" {
+			t.Hold(in.Person.ID)
+		}
 		t.DropChallenge(scope(in.Flow.ID))
 		if err := t.AdvanceFlow(next, in.Flow.Version); err != nil {
 			return err

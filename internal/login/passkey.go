@@ -200,6 +200,7 @@ func (s *Service) clone(t *store.Tx, p *store.Person, c checked, events *[]audit
 		Detail: map[string]string{"factor": c.cloned}})
 	*events = append(*events, audit.Event{Kind: audit.FactorStopped, Reason: audit.Cloned, Subject: string(p.ID),
 		Detail: map[string]string{"factor": string(user.FactorPasskey), "id": c.cloned}})
+	t.Hold(p.ID)
 	t.StopFactor(p.ID, c.cloned)
 	return s.mail(t, p, "mail.passkey_cloned")
 }

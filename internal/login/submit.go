@@ -208,6 +208,10 @@ func (s *Service) write(ctx context.Context, t *store.Tx, o audit.Origin, in sto
 			return w, err
 		}
 	}
+	if v.Reason == "" && in.Flow.Step == flow.Password {
+		w.out.Browser = store.NewToken() // who knew the old one knows nothing of what a right password opens
+		t.MoveBrowser(store.HashToken(a.Browser), store.HashToken(w.out.Browser))
+	}
 	if err := t.AdvanceFlow(next, in.Flow.Version); err != nil {
 		return w, err
 	}
@@ -246,6 +250,7 @@ func (s *Service) unlocking(t *store.Tx, f store.Flow, why audit.Reason) error {
 	case audit.Delayed:
 		return nil
 	}
+	t.Hold(f.Person)
 	within, err := t.TakeAttempt(lane, flow.MaxFailures-1, 30*24*time.Hour, true)
 	if err == nil && !within {
 		_, err = t.EndSession(f.From, audit.Delayed)
@@ -285,9 +290,7 @@ func (s *Service) count(t *store.Tx, in store.SignIn, v *flow.Verdict, c checked
 	case v.Reason != "":
 		return nil
 	}
-	if c.consume != nil || c.device != "" {
-		t.Hold(v.Person) // before the factor or the browser, as on their own page: two that hold in two orders wait for each other
-	}
+	t.Hold(v.Person) // before all that is theirs, as everywhere: two that hold in two orders wait for each other
 	if c.consume != nil {
 		fresh, err := c.consume(t)
 		if err != nil {
@@ -318,10 +321,6 @@ func (s *Service) follow(t *store.Tx, in store.SignIn, a Answer, c checked, v fl
 	}
 	if c.rehash != "" {
 		t.Rehash(v.Person, in.Person.Password, c.rehash)
-	}
-	if in.Flow.Step == flow.Password {
-		out.Browser = store.NewToken() // who knew the old one knows nothing of what a right password opens
-		t.MoveBrowser(store.HashToken(a.Browser), store.HashToken(out.Browser))
 	}
 	if next.Step == flow.Enrol && in.Flow.Step != flow.Enrol {
 		next.Pending = factor.NewTOTP().URI(s.Issuer, in.Person.Username)

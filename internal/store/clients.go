@@ -127,10 +127,10 @@ func (t *Tx) Policy() (policy.Policy, error) {
 	return p, err
 }
 
-// bump tells every instance that clients or policies changed.
-func (t *Tx) bump() {
-	t.do("update instance set value = cast(cast(value as bigint) + 1 as text) where name = 'revision'")
-}
+// bump tells every instance that clients or policies changed. Every such change writes this one row: it does so last, whatever else it does.
+func (t *Tx) bump() { t.bumped = true }
+
+const bumpRevision = "update instance set value = cast(cast(value as bigint) + 1 as text) where name = 'revision'"
 
 // cache holds registrations and the policy for as long as the revision in the database stands. The watch reads it each
 // half second; if it could not be read for 5 seconds, nothing is taken from the cache.

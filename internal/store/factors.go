@@ -116,6 +116,7 @@ func (t *Tx) RemoveFactor(owner user.ID, id string) {
 
 // RemoveFactors takes away every second factor of a person: recovery codes and remembered devices too.
 func (t *Tx) RemoveFactors(id user.ID) {
+	t.Hold(id)
 	t.DropSignIns(id) // one of them may be about to set up another
 	for _, table := range []string{"factors", "recovery_codes", "devices", "challenges"} {
 		t.do("delete from "+table+" where user_id = $1", string(id))

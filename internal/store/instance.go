@@ -26,6 +26,11 @@ func (t *Tx) ClaimValue(name, value string) (string, error) {
 	return t.Value(name)
 }
 
+// Alone makes others who ask for the same name wait until this unit is over.
+func (t *Tx) Alone(name string) {
+	t.do("insert into instance (name, value) values ($1, '') on conflict (name) do update set value = instance.value", name)
+}
+
 // migration is one file of migrations/.
 type migration struct {
 	version int

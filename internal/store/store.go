@@ -116,7 +116,8 @@ type Tx struct {
 	queue  []stmt
 	err    error // the first fault; nothing runs after it
 
-	recorded int // events so far
+	recorded int  // events so far
+	bumped   bool // see bump
 }
 
 // Now is fixed at the start of the unit: a row and its event carry the same instant.
@@ -189,6 +190,9 @@ func (db *DB) once(ctx context.Context, o audit.Origin, write bool, fn func(*Tx)
 	t := &Tx{db: db, ctx: ctx, unit: u, write: write, now: db.Now(), origin: o}
 	err = fn(t)
 	if err == nil && write {
+		if t.bumped {
+			t.do(bumpRevision)
+		}
 		err = t.flush(batch{commit: true})
 	}
 	if undone := u.end(); undone != nil { // and with it the reason for err

@@ -168,6 +168,7 @@ func (t *Tx) CreateUser(u user.User, password string) error {
 
 // UpdateUser writes a person's details; identity, password and state stay. What was mailed to an address that is theirs no more opens nothing.
 func (t *Tx) UpdateUser(u user.User) error {
+	t.Hold(u.ID)
 	t.do(`delete from links where user_id = $1 and used_at = 0 and (kind = 'browser' or expires_at - created_at <= $3)
   and exists (select 1 from users where id = $1 and email_key <> $2)`, string(u.ID), user.Fold(u.Email), mailedLife.Microseconds())
 	phone, err := t.seal(u.ID, "phone", []byte(u.Phone))
@@ -189,8 +190,9 @@ func (t *Tx) MustStand(id user.ID, phc string) {
 	t.must("update users set id = id where id = $1 and disabled_at = 0 and password = $2", string(id), phc)
 }
 
-// Hold makes other changes of this person's factors wait until this unit is over, and then see what it did; what was read before
-// it does not count. ErrConflict (at flush) if the person is gone.
+// Hold makes other changes of what is this person's wait until this unit is over, and then see what it did; what was read before
+// it does not count. It comes before whatever else of theirs a unit writes, but after counts of wrong answers: units that hold in two orders wait for each
+// other. ErrConflict (at flush) if the person is gone.
 func (t *Tx) Hold(id user.ID) { t.must("update users set id = id where id = $1", string(id)) }
 
 // SetDisabled forbids or allows a person to sign in; ErrConflict if that was so already.
