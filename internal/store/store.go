@@ -41,9 +41,16 @@ type Sealer interface {
 // Options are what Open needs besides the address.
 type Options struct {
 	Sealer  Sealer
-	Now     func() time.Time // nil: time.Now
-	Timeout time.Duration    // for one View or Change; 0: 2 s
-	Lock    time.Duration    // for a lock that somebody else holds; 0: 2 s, so that a migration does not hold up those who queue behind it
+	Now     func() time.Time  // nil: time.Now
+	Timeout time.Duration     // for one View or Change; 0: 2 s
+	Lock    time.Duration     // for a lock that somebody else holds; 0: 2 s, so that a migration does not hold up those who queue behind it
+	Watch   func([]Statement) // nil but in tests: told what each unit that wrote has run, in its order
+}
+
+// Statement is one that was run.
+type Statement struct {
+	SQL  string
+	Args []any
 }
 
 // DB is an open database. It is safe for concurrent use.
@@ -52,6 +59,7 @@ type DB struct {
 	sealer  Sealer
 	clock   func() time.Time
 	timeout time.Duration
+	told    func([]Statement)
 
 	keys   keyCache
 	months sync.Map // "2026-11" → wrapped key
@@ -69,7 +77,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{engine: e, sealer: o.Sealer, clock: o.Now, timeout: cmp.Or(o.Timeout, 2*time.Second), stop: make(chan struct{})}
+	db := &DB{engine: e, sealer: o.Sealer, clock: o.Now, timeout: cmp.Or(o.Timeout, 2*time.Second), told: o.Watch, stop: make(chan struct{})}
 	if db.clock == nil {
 		db.clock = time.Now
 	}
@@ -116,8 +124,9 @@ type Tx struct {
 	queue  []stmt
 	err    error // the first fault; nothing runs after it
 
-	recorded int  // events so far
-	bumped   bool // see bump
+	recorded int         // events so far
+	bumped   bool        // see bump
+	ran      []Statement // for DB.told
 }
 
 // Now is fixed at the start of the unit: a row and its event carry the same instant.
@@ -194,6 +203,9 @@ func (db *DB) once(ctx context.Context, o audit.Origin, write bool, fn func(*Tx)
 			t.do(bumpRevision)
 		}
 		err = t.flush(batch{commit: true})
+	}
+	if err == nil && write && db.told != nil {
+		db.told(t.ran)
 	}
 	if undone := u.end(); undone != nil { // and with it the reason for err
 		err = classify(undone)
@@ -283,6 +295,11 @@ func (t *Tx) flush(b batch) error {
 	b.stmts, t.queue = t.queue, nil
 	if t.err != nil || len(b.stmts) == 0 && !b.commit {
 		return t.err
+	}
+	if t.db.told != nil {
+		for _, s := range b.stmts {
+			t.ran = append(t.ran, Statement{s.sql, s.args})
+		}
 	}
 	if t.write {
 		t.db.writes.Add(1)
