@@ -154,10 +154,10 @@ func (s *Service) enrol(w work, f store.Factor) error {
 	for _, was := range w.have {
 		if was.Kind == f.Kind && f.Kind != user.FactorPasskey {
 			detail["replaced"] = was.ID
-			w.DropSignIns(f.User) // one of them may wait for a code of the old one, and a session may have been proved with it
 			if err := w.EndSessionsOf(f.User, w.me.Session.ID, audit.FactorChanged); err != nil {
 				return err
 			}
+			w.DropSignIns(f.User) // one of them may wait for a code of the old one, as a session may have been proved with it
 			if f.Kind == user.FactorSMS {
 				key = "mail.number_changed"
 			}

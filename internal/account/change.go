@@ -43,10 +43,10 @@ func (s *Service) Remove(ctx context.Context, me Self, id string) error {
 			return err
 		}
 		w.RemoveFactor(me.Person.ID, id)
-		w.DropSignIns(me.Person.ID) // one of them may have proved it, and so may another session
 		if err := w.EndSessionsOf(me.Person.ID, me.Session.ID, audit.FactorChanged); err != nil {
 			return err
 		}
+		w.DropSignIns(me.Person.ID) // one of them may have proved it, as another session may
 		if s.ways(left, w.rules) == 0 {
 			w.ForgetDevices(me.Person.ID) // each stands for a factor
 		}

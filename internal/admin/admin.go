@@ -131,13 +131,15 @@ func (s *Service) SetPassword(ctx context.Context, o audit.Origin, username, pas
 
 // ResetFactors takes away every second factor of a person and ends their sessions: the next sign-in enrols anew.
 func (s *Service) ResetFactors(ctx context.Context, o audit.Origin, username string) error {
-	return s.change(ctx, o, username, func(t *store.Tx, p *store.Person) error {
+	return s.held(ctx, o, username, func(t *store.Tx, p *store.Person) error {
 		t.RemoveFactors(p.ID)
 		if err := t.Record(audit.Event{Kind: audit.FactorRemoved, Reason: audit.Administrator, Subject: string(p.ID),
 			Detail: map[string]string{"factor": "all"}}); err != nil {
 			return err
 		}
-		return t.EndSessionsOf(p.ID, "", audit.Administrator)
+		err := t.EndSessionsOf(p.ID, "", audit.Administrator)
+		t.DropSignIns(p.ID) // one of them may be about to set up another factor
+		return err
 	})
 }
 
@@ -161,7 +163,15 @@ func (s *Service) MakeLink(ctx context.Context, o audit.Origin, kind, username s
 	if username == "" {
 		return secret, s.db.Change(ctx, o, func(t *store.Tx) error { return issue(t, "") })
 	}
-	return secret, s.change(ctx, o, username, func(t *store.Tx, p *store.Person) error { return issue(t, p.ID) })
+	return secret, s.held(ctx, o, username, func(t *store.Tx, p *store.Person) error { return issue(t, p.ID) })
+}
+
+// held is change for what is the person's: nobody else changes that meanwhile.
+func (s *Service) held(ctx context.Context, o audit.Origin, username string, fn func(*store.Tx, *store.Person) error) error {
+	return s.change(ctx, o, username, func(t *store.Tx, p *store.Person) error {
+		t.Hold(p.ID)
+		return fn(t, p)
+	})
 }
 
 // change runs fn for one person, in one change.

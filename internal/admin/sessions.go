@@ -14,7 +14,7 @@ var errNothing = errors.New("admin: nothing to do")
 // LockSessions makes every session of a person ask for a proof before it goes on, and gives how many it locked.
 func (s *Service) LockSessions(ctx context.Context, o audit.Origin, username string) (int, error) {
 	n := 0
-	err := s.change(ctx, o, username, func(t *store.Tx, p *store.Person) (err error) {
+	err := s.held(ctx, o, username, func(t *store.Tx, p *store.Person) (err error) {
 		if n, err = t.LockSessionsOf(p.ID, audit.Administrator); err == nil && n == 0 {
 			err = errNothing
 		}
@@ -29,7 +29,7 @@ func (s *Service) LockSessions(ctx context.Context, o audit.Origin, username str
 // EndSessions ends every session of a person, and every token that they gave to applications. It gives how many of each: sessions, and
 // applications' grants.
 func (s *Service) EndSessions(ctx context.Context, o audit.Origin, username string) (sessions, grants int, err error) {
-	err = s.change(ctx, o, username, func(t *store.Tx, p *store.Person) (err error) {
+	err = s.held(ctx, o, username, func(t *store.Tx, p *store.Person) (err error) {
 		if sessions, grants, err = t.EndEverything(p.ID, "", audit.Administrator); err == nil && sessions+grants == 0 {
 			err = errNothing
 		}

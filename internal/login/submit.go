@@ -290,7 +290,7 @@ func (s *Service) count(t *store.Tx, in store.SignIn, v *flow.Verdict, c checked
 	case v.Reason != "":
 		return nil
 	}
-	t.Hold(v.Person) // before all that is theirs, as everywhere: two that hold in two orders wait for each other
+	t.Hold(v.Person) // before all that is theirs: two that hold in two orders wait for each other
 	if c.consume != nil {
 		fresh, err := c.consume(t)
 		if err != nil {

@@ -233,11 +233,11 @@ func (a *asked) known() url.Values {
 func (a *asked) issue(ctx context.Context, code string) (Answer, error) {
 	s := a.visitor.Session
 	err := a.p.db.Change(ctx, a.origin, func(t *store.Tx) error {
-		if a.flow != "" {
-			t.UseFlow(a.flow)
-		}
 		if s.Stale(a.now) {
 			t.TouchSession(s.ID)
+		}
+		if a.flow != "" {
+			t.UseFlow(a.flow)
 		}
 		if a.pushed != nil {
 			t.UsePushed(a.pushed, flow.Life)

@@ -34,9 +34,10 @@ func (t *Tx) StopFactors(id user.ID, factors []Factor, keep user.SessionID, why 
 			return err
 		}
 	}
-	t.DropSignIns(id)
 	t.ForgetDevices(id)
-	return t.EndSessionsOf(id, keep, why)
+	err := t.EndSessionsOf(id, keep, why)
+	t.DropSignIns(id)
+	return err
 }
 
 // StopAll is StopFactors for every factor that is not stopped, and every session. It gives them.

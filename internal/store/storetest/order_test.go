@@ -24,6 +24,7 @@ func TestMisplaced(t *testing.T) {
 		"an unlocking":                      {[]store.Statement{count, hold, unlock, session}, true},
 		"the person after their session":    {[]store.Statement{count, unlock, session, hold}, false},
 		"the person after their factors":    {[]store.Statement{flows, factors, hold}, false},
+		"a person, flows before sessions":   {[]store.Statement{hold, flows, session}, false},
 		"no person":                         {[]store.Statement{factors, flows}, false},
 		"a logout":                          {[]store.Statement{session, grants}, true},
 		"grants before their session":       {[]store.Statement{grants, session}, false},
