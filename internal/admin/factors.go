@@ -20,7 +20,7 @@ type Tell func(*store.Tx, *store.Person, []store.Factor) error
 func (s *Service) StopFactors(ctx context.Context, o audit.Origin, username string, tell Tell) ([]store.Factor, time.Time, error) {
 	var stopped []store.Factor
 	var until time.Time
-	err := s.change(ctx, o, username, func(t *store.Tx, p *store.Person) (err error) {
+	err := s.held(ctx, o, username, func(t *store.Tx, p *store.Person) (err error) {
 		if stopped, err = t.StopAll(p.ID, audit.Lost); err != nil {
 			return err
 		}
@@ -36,7 +36,7 @@ func (s *Service) StopFactors(ctx context.Context, o audit.Origin, username stri
 // AllowFactors takes back what was stopped in the last 72 hours, by whomever. It gives the factors.
 func (s *Service) AllowFactors(ctx context.Context, o audit.Origin, username string, tell Tell) ([]store.Factor, error) {
 	var allowed []store.Factor
-	err := s.change(ctx, o, username, func(t *store.Tx, p *store.Person) (err error) {
+	err := s.held(ctx, o, username, func(t *store.Tx, p *store.Person) (err error) {
 		if allowed, err = t.AllowAll(p.ID, stopFor); err != nil {
 			return err
 		}

@@ -210,9 +210,8 @@ func (s *Service) recovered(t *store.Tx, p *store.Person, events *[]audit.Event)
 	return s.mail(t, p, "mail.recovery_used", "left", left)
 }
 
-// enrolled stores the factor that was set up. After a recovery code it takes the place of what the person lost.
+// enrolled stores the factor that was set up; count holds the person. After a recovery code it takes the place of what the person lost.
 func (s *Service) enrolled(t *store.Tx, in store.SignIn, c checked) error {
-	t.Hold(in.Person.ID)
 	have, err := t.FactorsOf(in.Person.ID)
 	if err != nil {
 		return err

@@ -40,9 +40,8 @@ func (t *Tx) StopFactors(id user.ID, factors []Factor, keep user.SessionID, why 
 	return err
 }
 
-// StopAll is StopFactors for every factor that is not stopped, and every session. It gives them.
+// StopAll is StopFactors for every factor that is not stopped, and every session. It gives them. The person is held.
 func (t *Tx) StopAll(id user.ID, why audit.Reason) ([]Factor, error) {
-	t.Hold(id)
 	have, err := t.FactorsOf(id)
 	if err != nil {
 		return nil, err
@@ -56,9 +55,8 @@ func (t *Tx) StopAll(id user.ID, why audit.Reason) ([]Factor, error) {
 	return active, t.StopFactors(id, active, "", why)
 }
 
-// AllowAll takes back every stop of a person that is not older than limit, and records it. It gives the factors.
+// AllowAll takes back every stop of a person who is held that is not older than limit, and records it. It gives the factors.
 func (t *Tx) AllowAll(id user.ID, limit time.Duration) ([]Factor, error) {
-	t.Hold(id)
 	have, err := t.FactorsOf(id)
 	if err != nil {
 		return nil, err

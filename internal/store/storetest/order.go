@@ -18,7 +18,7 @@ import (
 //   - A unit that holds no person writes in the order of places.
 //   - The revision of clients and policies comes last.
 //
-// What this does not see: rows of one table, several people in one unit (an apply), units that are undone, and Tx.Sweep.
+// What this does not see: tables that places does not name, rows of one table, several people in one unit (an apply), units that are undone, and Tx.Sweep.
 var places = map[string]int{
 	"counts": 1, "links": 2, "limits": 3, "challenges": 4, "clients": 5, "sessions": 6, "grants": 7, "logouts": 8, "trials": 9, "flows": 10,
 	"devices": 11, "factors": 12, "recovery_codes": 13, "password_history": 14, "outbox": 15, "revision": 16,
